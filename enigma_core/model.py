@@ -1,0 +1,315 @@
+"""The nouns. Once made they do not change; what changes is in `book.Book`, and there only.
+
+Times are UTC epoch milliseconds and mean when a thing became knowable: a bar at its close, a fill when it happened.
+Analytic numbers are float64; money and quantities are `Decimal`. The one crossing between them is `Instrument`.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_DOWN, Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from enigma_core.errors import ConfigError, DataError
+from enigma_core.lines import VECTOR, Floats, Tape, Vector
+
+Side = Literal[1, -1]
+"""+1 long or buy, -1 short or sell."""
+
+CENT = Decimal("0.000000000001")
+"""What money is rounded to (1e-12 of the quote currency): sums below 1e15 are then exact."""
+
+ZERO = Decimal(0)
+
+
+def money(amount: Decimal) -> Decimal:
+    """`amount` rounded half to even to `CENT`. Only amounts that went through here enter the book."""
+    return amount.quantize(CENT)
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
+    """A linear perpetual as the venue lists it, and the one crossing from floats to exact numbers.
+
+    Quantities are contracts; a contract is `multiplier` units of the base currency.
+    """
+
+    symbol: str
+    tick: Decimal = Decimal("0.1")
+    lot: Decimal = Decimal(1)
+    multiplier: Decimal = Decimal("0.001")
+    min_quantity: Decimal = Decimal(1)
+    max_leverage: Annotated[int, Meta(ge=1)] = 100
+    maintenance_margin_rate: Decimal = Decimal("0.005")
+
+    def __post_init__(self) -> None:
+        for name in ("tick", "lot", "multiplier", "min_quantity"):
+            value = getattr(self, name)
+            if not (value.is_finite() and value > 0):
+                raise ConfigError(f"instrument {self.symbol}: {name} is {value}; it must be a number above 0")
+
+    @property
+    def _grid(self) -> tuple[int, float]:
+        exponent = min(0, int(self.tick.normalize().as_tuple().exponent))
+        return int(self.tick.scaleb(-exponent)), float(10**-exponent)
+
+    def ticks(self, price: float) -> int:
+        """The number of whole ticks nearest to `price`."""
+        steps, scale = self._grid
+        return round(price * scale / steps)
+
+    def at(self, ticks: int) -> Decimal:
+        """The exact price of so many ticks."""
+        return self.tick * ticks
+
+    def price(self, price: float) -> Decimal:
+        """`price` on the grid of ticks, exact. Raises `DataError` for NaN and infinity."""
+        if not math.isfinite(price):
+            raise DataError(f"{self.symbol}: {price} is no price")
+        return self.at(self.ticks(price))
+
+    def snap(self, prices: Floats) -> Floats:
+        """`prices` on the grid of ticks: each value is the float nearest to the exact price, NaN stays NaN."""
+        steps, scale = self._grid
+        return np.rint(prices * scale / steps) * steps / scale
+
+    def contracts(self, base: float | Decimal) -> Decimal:
+        """An amount of base currency as contracts, rounded down to the lot; zero when below the minimum."""
+        exact = base if isinstance(base, Decimal) else Decimal(repr(float(base)))
+        if not exact.is_finite():
+            return ZERO
+        lots = (exact / self.multiplier / self.lot).to_integral_value(rounding=ROUND_DOWN)
+        quantity = lots * self.lot
+        return quantity if quantity >= self.min_quantity else ZERO
+
+    def notional(self, quantity: Decimal, price: Decimal) -> Decimal:
+        """The worth of `quantity` contracts at `price`, in quote currency, exact."""
+        return quantity * self.multiplier * price
+
+
+class Candles(msgspec.Struct, frozen=True, eq=False):
+    """Closed bars of one symbol and timeframe, oldest first: arrays of shape (n,), contiguous and read-only.
+
+    `ts` int64, the bar's open; `open high low close volume` float64, volume in base currency. `ta` gives TA-Lib's lines.
+    """
+
+    symbol: str
+    timeframe: str
+    ts: np.ndarray
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    ta: Vector | Tape = VECTOR
+
+    @classmethod
+    def of(cls, symbol: str, timeframe: str, *columns: object) -> Candles:
+        """Candles from six columns (ts open high low close volume) of any sequence type; copies only where it must."""
+        ts, *values = columns
+        arrays = [np.ascontiguousarray(ts, np.int64), *(np.ascontiguousarray(v, np.float64) for v in values)]
+        if len(arrays) != 6 or len({a.shape for a in arrays}) != 1 or arrays[0].ndim != 1:
+            raise DataError(f"{symbol} {timeframe}: candles need six columns of one length, got {[a.shape for a in arrays]}")
+        for i, a in enumerate(arrays):
+            if a.flags.writeable:
+                arrays[i] = a = a.view()
+                a.flags.writeable = False
+        return cls(symbol, timeframe, *arrays)
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+    def __getitem__(self, part: slice) -> Candles:
+        """Bars `part` as views, not copies."""
+        return Candles(
+            self.symbol,
+            self.timeframe,
+            self.ts[part],
+            self.open[part],
+            self.high[part],
+            self.low[part],
+            self.close[part],
+            self.volume[part],
+            self.ta,
+        )
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """One closed bar. `ts` is its open, `end` its close in ms, the moment it became knowable."""
+
+    symbol: str
+    ts: int
+    end: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Class(StrEnum):
+    """What a score is called."""
+
+    EXTREME_BUY = "EXTREME_BUY"
+    STRONG_BUY = "STRONG_BUY"
+    BUY = "BUY"
+    BUY_WEAK = "BUY_WEAK"
+    NEUTRAL = "NEUTRAL"
+    SELL_WEAK = "SELL_WEAK"
+    SELL = "SELL"
+    STRONG_SELL = "STRONG_SELL"
+    EXTREME_SELL = "EXTREME_SELL"
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish to enter, with what the account gates and the sizer need to know of it.
+
+    `price` is the last close, the estimate of the entry; `stop` the tightest initial stop at that entry; `atr` in price.
+    `leverage` is already capped. `margin` is what the sizer proposes to use (zero while it is still being sized).
+    """
+
+    ts: int
+    symbol: str
+    side: Side
+    price: float
+    score: float
+    klass: Class
+    confidence: float
+    atr: float
+    leverage: int
+    stop: float
+    source: str = "engine"
+    margin: Decimal = ZERO
+    requested_quantity: Decimal | None = None
+
+
+class Sizing(msgspec.Struct, frozen=True, kw_only=True):
+    """How much: contracts, leverage, margin used, and which cap bound ("none", or the cap's name)."""
+
+    quantity: Decimal
+    leverage: int
+    margin: Decimal
+    bound: str = "none"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What one gate measured, against which limit, and whether it let the signal through.
+
+    `abstained`: the gate had nothing to measure here (a backtest without books, say) and let it through. `error`: the gate
+    failed, which blocks. `until`: when a refusal ends by itself, ms; None where it does not.
+    """
+
+    gate: str
+    value: float | None
+    limit: str
+    passed: bool
+    abstained: bool = False
+    error: str | None = None
+    until: int | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """Why something was done or not done at one close (or for one alert): the whole chain from points to order."""
+
+    id: str
+    ts: int
+    symbol: str
+    timeframe: str
+    source: str
+    score: float
+    klass: Class
+    confidence: float
+    agreeing: int
+    voting: int
+    points: dict[str, float | None]
+    scores: dict[str, float | None]
+    verdicts: tuple[Verdict, ...]
+    sizing: Sizing | None
+    order_id: str | None
+    reason: str
+    faults: tuple[str, ...] = ()
+
+
+class Purpose(StrEnum):
+    """What an order is for. Everything but ENTRY may only reduce."""
+
+    ENTRY = "entry"
+    STOP = "stop"
+    TARGET = "target"
+    CLOSE = "close"
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent to trade. `id` is the client order id: it derives from the decision, so submitting again is harmless.
+
+    `price` is the stop or target level; None means market. `sequence` counts the replacements of a stop.
+    """
+
+    id: str
+    decision_id: str
+    ts: int
+    symbol: str
+    side: Side
+    quantity: Decimal
+    purpose: Purpose
+    price: Decimal | None = None
+    leverage: int = 1
+    atr: float = math.nan
+    reason: str = ""
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """Something traded. `reason` is what an exit was ("stop_loss", "liquidation", "end"...); the fee is positive when paid."""
+
+    id: str
+    order_id: str
+    ts: int
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    reason: str = ""
+
+
+class Funded(msgspec.Struct, frozen=True, kw_only=True):
+    """A funding settlement of one position; `amount` is positive when received."""
+
+    ts: int
+    symbol: str
+    rate: Decimal
+    price: Decimal
+    amount: Decimal
+
+
+class OrderEnded(msgspec.Struct, frozen=True, kw_only=True):
+    """An order is over without (more) fills: cancelled, rejected or expired."""
+
+    ts: int
+    order_id: str
+    symbol: str
+    state: Literal["cancelled", "rejected", "expired"]
+    reason: str = ""
+
+
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
+    """A position from its first fill to its last. `net = gross - fees + funding`."""
+
+    symbol: str
+    side: Literal["long", "short"]
+    entry_ts: int
+    entry_price: Decimal
+    exit_ts: int
+    exit_price: Decimal
+    quantity: Decimal
+    leverage: int
+    gross: Decimal
+    fees: Decimal
+    funding: Decimal
+    net: Decimal
+    exit_reason: str
+    decision_id: str

@@ -1,0 +1,337 @@
+"""What a plugin can offer: one class a kind.
+
+A part is a frozen `msgspec.Struct` whose fields are its settings, with bounds and descriptions in ``Annotated[..., Meta()]``.
+The constructor stores them and does nothing else; the methods do the work, and are the same in a notebook, a test and the
+engine. Pure kinds (indicator, gate, sizer, exit) touch neither clock, network nor randomness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from enigma_core.errors import PluginError
+from enigma_core.lines import Floats
+from enigma_core.market import Funding, Market, MarketEvent
+from enigma_core.model import Candles, Fill, Funded, Instrument, Order, OrderEnded, Signal, Sizing
+
+if TYPE_CHECKING:
+    from enigma_core.scoring import Evaluation
+
+API_VERSION = 1
+"""The version of these classes. A plugin module may state ``enigma_api = 1``; another number is refused with a sentence."""
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all kinds share: a `name`, unique within its kind, and settings as fields."""
+
+    kind: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+
+
+class Indicator(Part, frozen=True, kw_only=True):
+    """Turns candles into points: positive is bullish, NaN abstains.
+
+    `streams`: every line with a memory comes from ``candles.ta`` and comparisons reach back fewer than `lines.TAIL` bars,
+    so the live path may feed it one bar at a time. Left False, it is given the last `warmup` bars each time.
+    """
+
+    kind: ClassVar[str] = "indicator"
+    streams: ClassVar[bool] = False
+    max_points: float = 0.0
+
+    @property
+    def warmup(self) -> int:
+        """Bars after which the last point on these alone equals the last point on all history, within 1e-9 of max_points."""
+        raise NotImplementedError
+
+    def points(self, candles: Candles) -> Floats:
+        """(n,) float64 within +-max_points; item i from bars 0..i only; NaN before it has enough bars."""
+        return np.zeros(len(candles))
+
+    def line(self, candles: Candles) -> Floats | None:
+        """(n,) the raw line that gates, sizing and exits may read by this part's name; None when it has none to offer."""
+        return None
+
+
+class LiveIndicator(Part, frozen=True, kw_only=True):
+    """Reads what history does not hold: book, trades, funding, mark and index, alerts. Abstains in a plain backtest."""
+
+    kind: ClassVar[str] = "indicator"
+    max_points: float = 0.0
+
+    def points_now(self, market: Market, now: int) -> float:
+        """Points within +-max_points for this moment (`now` in ms); NaN abstains."""
+        raise NotImplementedError
+
+
+class Gate(Part, frozen=True, kw_only=True):
+    """A named measure against a limit. The verdict explains itself. NaN never passes."""
+
+    kind: ClassVar[str] = "gate"
+
+    @property
+    def limit(self) -> str:
+        """The limit as a person reads it: ``>= 75``."""
+        raise NotImplementedError
+
+    def passes(self, value: Any) -> Any:
+        """True where `value` (a float, or an array of them) is finite and within the limit."""
+        raise NotImplementedError
+
+
+class MarketGate(Gate, frozen=True, kw_only=True):
+    """A gate that needs only the market."""
+
+    def applies(self, evaluation: Evaluation) -> bool:
+        """False where the data the gate needs does not exist here: it abstains, passes, and says so."""
+        return True
+
+    def measure(self, evaluation: Evaluation) -> Floats:
+        """(n,) one value per bar of the evaluation."""
+        raise NotImplementedError
+
+
+class Account(Protocol):
+    """What gates and sizers may read of the account. Money is `Decimal`, in the quote currency."""
+
+    @property
+    def equity(self) -> Decimal: ...
+    @property
+    def cash(self) -> Decimal: ...
+    @property
+    def margin(self) -> Decimal:
+        """Margin of open positions and of entries still working."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Open positions and entries still working; a position that is closing holds its slot until it is flat."""
+        ...
+
+    @property
+    def day_equity(self) -> Decimal:
+        """Equity at the start of the risk day."""
+        ...
+
+    @property
+    def day_end(self) -> int:
+        """When the risk day ends, ms."""
+        ...
+
+    @property
+    def losses_in_row(self) -> int:
+        """Losing trades since the last winning one, reset, or breaker's end."""
+        ...
+
+    @property
+    def trading_state(self) -> str:
+        """ACTIVE, REDUCE_ONLY or HALTED."""
+        ...
+
+    def holds(self, symbol: str) -> bool: ...
+    def last_exit(self, symbol: str) -> int | None: ...
+
+
+class AccountGate(Gate, frozen=True, kw_only=True):
+    """A gate that needs the account. It sees the signal already sized (`signal.margin`, `signal.leverage`)."""
+
+    def measure(self, signal: Signal, account: Account) -> float:
+        raise NotImplementedError
+
+    def until(self, signal: Signal, account: Account) -> int | None:
+        """When a refusal ends by itself, ms; None where only events end it."""
+        return None
+
+
+class Sizer(Part, frozen=True, kw_only=True):
+    """How much of it."""
+
+    kind: ClassVar[str] = "sizer"
+
+    def size(self, signal: Signal, instrument: Instrument, account: Account) -> Sizing:
+        """Quantity zero means no trade, and `bound` says why."""
+        raise NotImplementedError
+
+
+class Holding(msgspec.Struct, frozen=True):
+    """A position as exits see it. Each field is a number, or an array of shape (m, 1) for m positions at once."""
+
+    side: Any
+    entry: Any
+    leverage: Any
+    atr: Any
+    fee_in: float
+    fee_out: float
+
+
+class Path(msgspec.Struct, frozen=True, eq=False):
+    """The bars since entry, the entry's bar first: arrays whose last axis is time, perhaps with an axis of positions before it.
+
+    `score` is the primary timeframe's score where a primary bar closes with this bar, else NaN.
+    """
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    score: Floats
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Take `fraction` of the original quantity at `level`."""
+
+    level: Any
+    fraction: float = 1.0
+
+
+class Exit(Part, frozen=True, kw_only=True):
+    """When and where to get out. The engine takes the tightest stop of all exits and never loosens it.
+
+    Work along the last axis (``axis=-1``): a backtest asks about many positions at once.
+    """
+
+    kind: ClassVar[str] = "exit"
+
+    def first_stop(self, position: Holding) -> Any:
+        """The stop level the moment the entry has filled, NaN for none; shape as the position's fields."""
+        return position.entry * np.nan
+
+    def stops(self, position: Holding, path: Path) -> Floats | None:
+        """(..., m) stop level known at each bar's close, item i from bars 0..i, NaN for none; None: `first_stop` is all."""
+        return None
+
+    def targets(self, position: Holding) -> Sequence[Target]:
+        """Levels to take profit at, fixed at entry."""
+        return ()
+
+    def closes(self, position: Holding, path: Path) -> Bools | None:
+        """(..., m) True where the position should be closed at the next open; None: never."""
+        return None
+
+
+class Clock(Protocol):
+    """The time a shell lives in: wall, accelerated or virtual."""
+
+    def now(self) -> int:
+        """ms."""
+        ...
+
+    async def until(self, ts: int) -> None:
+        """Wait for `ts`."""
+        ...
+
+
+class Feed(Part, frozen=True, kw_only=True):
+    """Where market data comes from. Closed bars only, ascending; gaps are reported, never filled in silence."""
+
+    kind: ClassVar[str] = "feed"
+    simulated: ClassVar[bool] = False
+    """True when the feed's time is its own, so that a shell may run it at any speed."""
+
+    def identity(self) -> str:
+        """What market this is, in one line: a paper account belongs to one market."""
+        return self.name
+
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols on offer, for a run that names none."""
+        raise NotImplementedError
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Raises `DataError` naming the nearest known symbols."""
+        raise NotImplementedError
+
+    def base_timeframe(self) -> str:
+        """The finest timeframe on offer."""
+        raise NotImplementedError
+
+    def history(self, symbol: str, timeframe: str, start: int | None = None, end: int | None = None) -> Candles:
+        """Closed bars with ``start <= ts < end``. Raises `DataError` naming file, line and value of what is wrong."""
+        raise NotImplementedError
+
+    def funding(self, symbol: str) -> Funding | None:
+        """Settlements over the history, None where the feed has none."""
+        return None
+
+    def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
+        """Events in order of time, those after `since` (ms) only, bars of one close together. A simulated feed does not wait."""
+        raise NotImplementedError
+
+
+Report = Fill | Funded | OrderEnded
+
+
+class Executor(Part, frozen=True, kw_only=True):
+    """Where orders go. `open` gives the working connection."""
+
+    kind: ClassVar[str] = "executor"
+
+    def open(self, ports: Any) -> Venue:
+        raise NotImplementedError
+
+
+class Venue(Protocol):
+    """An open executor. Submitting an order whose id is known is a no-op; an unclear outcome is reported, never guessed."""
+
+    def submit(self, order: Order) -> None: ...
+    def cancel(self, order_id: str) -> None: ...
+    def match(self, event: MarketEvent) -> Iterator[Report]:
+        """A simulated venue's answers to a market event, lazily: orders submitted between two of them count already."""
+        ...
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something worth telling a person."""
+
+    ts: int
+    event: str
+    title: str
+    text: str = ""
+
+
+class Notifier(Part, frozen=True, kw_only=True):
+    """Tells people. May fail; never matters to trading."""
+
+    kind: ClassVar[str] = "notifier"
+
+    async def send(self, note: Note) -> None:
+        raise NotImplementedError
+
+
+class Service(Part, frozen=True, kw_only=True):
+    """A long-running task beside the engine."""
+
+    kind: ClassVar[str] = "service"
+
+    async def serve(self, inbox: Any, ports: Any) -> None:
+        raise NotImplementedError
+
+
+KINDS: dict[str, tuple[type[Part], ...]] = {
+    "indicator": (Indicator, LiveIndicator),
+    "gate": (MarketGate, AccountGate),
+    "sizer": (Sizer,),
+    "exit": (Exit,),
+    "feed": (Feed,),
+    "executor": (Executor,),
+    "notifier": (Notifier,),
+    "service": (Service,),
+}
+"""Every kind of part and the classes one of its parts derives from."""
+
+
+def kind_of(part: type[Part]) -> str:
+    """The kind a part class belongs to. Raises `PluginError` when it derives from none."""
+    for kind, bases in KINDS.items():
+        if issubclass(part, bases):
+            return kind
+    raise PluginError(f"{part.__module__}.{part.__qualname__} derives from no kind of part ({', '.join(KINDS)})")
+
+
