@@ -1,0 +1,1 @@
+"""Miniature Enigma: a strategy engine for crypto perpetual futures."""

@@ -1,0 +1,1 @@
+"""The built-in executors, one part a file."""

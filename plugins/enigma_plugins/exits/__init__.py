@@ -1,0 +1,1 @@
+"""The built-in exits, one part a file."""

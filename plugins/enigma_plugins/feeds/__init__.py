@@ -1,0 +1,1 @@
+"""The built-in feeds, one part a file."""

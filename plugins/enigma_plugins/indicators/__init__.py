@@ -1,0 +1,1 @@
+"""The built-in indicators, one part a file."""

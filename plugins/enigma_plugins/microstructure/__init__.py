@@ -1,0 +1,1 @@
+"""The built-in microstructure, one part a file."""

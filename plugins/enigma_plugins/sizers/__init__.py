@@ -1,0 +1,1 @@
+"""The built-in sizers, one part a file."""
