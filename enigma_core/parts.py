@@ -88,7 +88,9 @@ class Gate(Part, frozen=True, kw_only=True):
 
 
 class MarketGate(Gate, frozen=True, kw_only=True):
-    """A gate that needs only the market."""
+    """A gate that needs only the market. `reads` names the indicators whose lines it asks the evaluation for."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def applies(self, evaluation: Evaluation) -> bool:
         """False where the data the gate needs does not exist here: it abstains, passes, and says so."""
@@ -149,6 +151,10 @@ class AccountGate(Gate, frozen=True, kw_only=True):
     def until(self, signal: Signal, account: Account) -> int | None:
         """When a refusal ends by itself, ms; None where only events end it."""
         return None
+
+    def clears(self, account: Account) -> bool:
+        """True when the start of a new risk day clears the losing streak."""
+        return False
 
 
 class Sizer(Part, frozen=True, kw_only=True):
@@ -333,5 +339,3 @@ def kind_of(part: type[Part]) -> str:
         if issubclass(part, bases):
             return kind
     raise PluginError(f"{part.__module__}.{part.__qualname__} derives from no kind of part ({', '.join(KINDS)})")
-
-
