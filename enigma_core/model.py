@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -32,6 +33,12 @@ def money(amount: Decimal) -> Decimal:
     return amount.quantize(CENT)
 
 
+@cache
+def _grid(tick: Decimal) -> tuple[int, float]:
+    exponent = min(0, int(tick.normalize().as_tuple().exponent))
+    return int(tick.scaleb(-exponent)), float(10**-exponent)
+
+
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """A linear perpetual as the venue lists it, and the one crossing from floats to exact numbers.
 
@@ -53,13 +60,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"instrument {self.symbol}: {name} is {value}; it must be a number above 0")
 
     @property
-    def _grid(self) -> tuple[int, float]:
-        exponent = min(0, int(self.tick.normalize().as_tuple().exponent))
-        return int(self.tick.scaleb(-exponent)), float(10**-exponent)
+    def grid(self) -> tuple[int, float]:
+        """(a, b) such that prices are whole multiples of a/b: one correctly rounded division gives the float of a tick."""
+        return _grid(self.tick)
 
     def ticks(self, price: float) -> int:
         """The number of whole ticks nearest to `price`."""
-        steps, scale = self._grid
+        steps, scale = self.grid
         return round(price * scale / steps)
 
     def at(self, ticks: int) -> Decimal:
@@ -74,7 +81,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
     def snap(self, prices: Floats) -> Floats:
         """`prices` on the grid of ticks: each value is the float nearest to the exact price, NaN stays NaN."""
-        steps, scale = self._grid
+        steps, scale = self.grid
         return np.rint(prices * scale / steps) * steps / scale
 
     def contracts(self, base: float | Decimal) -> Decimal:
@@ -246,7 +253,8 @@ class Purpose(StrEnum):
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An intent to trade. `id` is the client order id: it derives from the decision, so submitting again is harmless.
 
-    `price` is the stop or target level; None means market. `sequence` counts the replacements of a stop.
+    `price` is the stop or target level; None means market. A stop replaces the symbol's earlier one. `margin` is what an
+    entry reserves until it has filled; `atr` and `leverage` of an entry stay with the position.
     """
 
     id: str
@@ -258,8 +266,49 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     purpose: Purpose
     price: Decimal | None = None
     leverage: int = 1
+    margin: Decimal = ZERO
     atr: float = math.nan
     reason: str = ""
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish that a working order end."""
+
+    ts: int
+    order_id: str
+    symbol: str
+
+
+class DayOpened(msgspec.Struct, frozen=True, kw_only=True):
+    """A risk day has begun with this equity and lasts until `end`. `streak_cleared`: a tripped breaker is closed again."""
+
+    ts: int
+    equity: Decimal
+    end: int
+    streak_cleared: bool = False
+
+
+class Marked(msgspec.Struct, frozen=True, kw_only=True):
+    """The last prices of the symbols held, and the equity they give."""
+
+    ts: int
+    equity: Decimal
+    prices: dict[str, Decimal]
+
+
+class StateSet(msgspec.Struct, frozen=True, kw_only=True):
+    """The trading state was changed, by whom and why it was."""
+
+    ts: int
+    state: Literal["ACTIVE", "REDUCE_ONLY", "HALTED"]
+    reason: str
+
+
+class StreakReset(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator closed the circuit breaker by hand."""
+
+    ts: int
+    reason: str
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,280 @@
+"""The account: orders, fills, positions and cash in exact decimals. Pure: it changes only by the records it is given.
+
+``cash + unrealised = equity`` after every record, and replaying the records of a journal gives the same book again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from enigma_core.errors import MoneyError
+from enigma_core.model import (
+    ZERO,
+    DayOpened,
+    Fill,
+    Funded,
+    Instrument,
+    Marked,
+    Order,
+    OrderEnded,
+    Purpose,
+    Side,
+    StateSet,
+    StreakReset,
+    Trade,
+    money,
+)
+
+Record = Order | Fill | Funded | OrderEnded | DayOpened | Marked | StateSet | StreakReset
+"""What changes a book."""
+
+
+class Working:
+    """An order at the venue and how much of it has filled."""
+
+    __slots__ = ("filled", "order")
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.filled = ZERO
+
+
+class Position:
+    """An open position. Money fields are in the quote currency; `cost` is the notional of what is still open, at entry prices."""
+
+    __slots__ = (
+        "atr",
+        "cost",
+        "decision_id",
+        "entered",
+        "entry_ts",
+        "exit_notional",
+        "fees",
+        "funding",
+        "gross",
+        "leverage",
+        "mark",
+        "paid",
+        "price",
+        "quantity",
+        "side",
+        "stop",
+        "symbol",
+    )
+
+    def __init__(self, order: Order, fill: Fill, notional: Decimal) -> None:
+        self.symbol = order.symbol
+        self.side: Side = order.side
+        self.decision_id = order.decision_id
+        self.leverage = order.leverage
+        self.atr = order.atr
+        self.entry_ts = fill.ts
+        self.quantity = fill.quantity
+        self.entered = fill.quantity
+        self.price = fill.price
+        self.cost = notional
+        self.paid = notional
+        self.mark = fill.price
+        self.stop: Decimal | None = None
+        self.gross = ZERO
+        self.fees = fill.fee
+        self.funding = ZERO
+        self.exit_notional = ZERO
+
+    @property
+    def margin(self) -> Decimal:
+        """What the position ties up, isolated."""
+        return self.cost / self.leverage
+
+
+class Book:
+    """Cash, positions and working orders of one account, and what the risk rules remember."""
+
+    def __init__(self, cash: Decimal, instruments: Mapping[str, Instrument]) -> None:
+        self.cash = money(cash)
+        self.instruments = instruments
+        self.positions: dict[str, Position] = {}
+        self.orders: dict[str, Working] = {}
+        self.entries: dict[str, Order] = {}
+        """Entries still working, by symbol."""
+        self.day_equity = self.cash
+        self.day_end = 0
+        self.losses_in_row = 0
+        self.trading_state = "ACTIVE"
+        self.state_reason = ""
+        self.trades = 0
+        self._last_exit: dict[str, int] = {}
+
+    # what gates and sizers read: `parts.Account`
+
+    @property
+    def unrealised(self) -> Decimal:
+        """Profit of the open positions at their marks."""
+        total = ZERO
+        for p in self.positions.values():
+            total += p.side * (self.instruments[p.symbol].notional(p.quantity, p.mark) - p.cost)
+        return money(total)
+
+    @property
+    def equity(self) -> Decimal:
+        return self.cash + self.unrealised if self.positions else self.cash
+
+    @property
+    def margin(self) -> Decimal:
+        """Margin of open positions and of entries still working."""
+        return sum((p.margin for p in self.positions.values()), ZERO) + sum((o.margin for o in self.entries.values()), ZERO)
+
+    @property
+    def slots(self) -> int:
+        """Symbols with a position or an entry still working; a closing position holds its slot until it is flat."""
+        return len(self.positions) + sum(symbol not in self.positions for symbol in self.entries)
+
+    def holds(self, symbol: str) -> bool:
+        """True while `symbol` has a position or an entry still working."""
+        return symbol in self.positions or symbol in self.entries
+
+    def last_exit(self, symbol: str) -> int | None:
+        """When the symbol's last position became flat, ms."""
+        return self._last_exit.get(symbol)
+
+    # what changes it
+
+    def apply(self, record: Record) -> Trade | None:
+        """Take in one record; the trade it completed, if it did. Raises `MoneyError` for what cannot be."""
+        kind = type(record)
+        if kind is Fill:
+            return self._fill(record)  # type: ignore[arg-type]
+        if kind is Order:
+            self._place(record)  # type: ignore[arg-type]
+        elif kind is Marked:
+            self._mark(record)  # type: ignore[arg-type]
+        elif kind is Funded:
+            self._fund(record)  # type: ignore[arg-type]
+        elif kind is OrderEnded:
+            self._end(record)  # type: ignore[arg-type]
+        elif kind is DayOpened:
+            self._open_day(record)  # type: ignore[arg-type]
+        elif kind is StateSet:
+            self.trading_state, self.state_reason = record.state, record.reason  # type: ignore[union-attr]
+        elif kind is StreakReset:
+            self.losses_in_row = 0
+        return None
+
+    def mark(self, symbol: str, price: Decimal) -> None:
+        """The last price of a symbol held."""
+        self.positions[symbol].mark = price
+
+    def _place(self, order: Order) -> None:
+        if order.id in self.orders:
+            return
+        if order.purpose is Purpose.ENTRY:
+            self.entries[order.symbol] = order
+        elif order.purpose is Purpose.STOP:
+            position = self.positions.get(order.symbol)
+            if position is None:
+                raise MoneyError(f"{order.symbol}: stop {order.id} has no position to protect")
+            position.stop = order.price
+            for other in [w.order for w in self.orders.values() if w.order.symbol == order.symbol]:
+                if other.purpose is Purpose.STOP:
+                    del self.orders[other.id]
+        self.orders[order.id] = Working(order)
+
+    def _fill(self, fill: Fill) -> Trade | None:
+        working = self.orders.get(fill.order_id)
+        if working is None:
+            raise MoneyError(f"{fill.symbol}: fill {fill.id} belongs to order {fill.order_id}, which the book does not know")
+        order = working.order
+        working.filled += fill.quantity
+        if working.filled >= order.quantity:
+            del self.orders[order.id]
+            if order.purpose is Purpose.ENTRY:
+                del self.entries[order.symbol]
+        notional = money(self.instruments[fill.symbol].notional(fill.quantity, fill.price))
+        self.cash -= fill.fee
+        position = self.positions.get(fill.symbol)
+        if order.purpose is Purpose.ENTRY:
+            self._enter(order, fill, position, notional)
+            return None
+        if position is None or fill.side == position.side or fill.quantity > position.quantity:
+            raise MoneyError(f"{fill.symbol}: exit {fill.id} of {fill.quantity} contracts exceeds the position")
+        return self._reduce(fill, position, notional)
+
+    def _enter(self, order: Order, fill: Fill, position: Position | None, notional: Decimal) -> None:
+        if position is None:
+            self.positions[fill.symbol] = Position(order, fill, notional)
+            return
+        if position.side != fill.side:
+            raise MoneyError(f"{fill.symbol}: entry {fill.id} is on the other side of the open position")
+        position.quantity += fill.quantity
+        position.entered += fill.quantity
+        position.cost += notional
+        position.paid += notional
+        position.fees += fill.fee
+        position.price = position.cost / (position.quantity * self.instruments[fill.symbol].multiplier)
+
+    def _reduce(self, fill: Fill, position: Position, notional: Decimal) -> Trade | None:
+        whole = fill.quantity == position.quantity
+        cost = position.cost if whole else money(position.cost * fill.quantity / position.quantity)
+        gross = position.side * (notional - cost)
+        self.cash += gross
+        position.cost -= cost
+        position.quantity -= fill.quantity
+        position.gross += gross
+        position.fees += fill.fee
+        position.exit_notional += notional
+        return self._close(fill, position) if whole else None
+
+    def _close(self, fill: Fill, position: Position) -> Trade:
+        symbol = position.symbol
+        del self.positions[symbol]
+        for order_id in [i for i, w in self.orders.items() if w.order.symbol == symbol and w.order.purpose is not Purpose.ENTRY]:
+            del self.orders[order_id]
+        self._last_exit[symbol] = fill.ts
+        self.trades += 1
+        net = position.gross - position.fees + position.funding
+        if net > 0:
+            self.losses_in_row = 0
+        elif net < 0:
+            self.losses_in_row += 1
+        size = position.entered * self.instruments[symbol].multiplier
+        alone = position.exit_notional == money(size * fill.price)
+        return Trade(
+            symbol=symbol,
+            side="long" if position.side > 0 else "short",
+            entry_ts=position.entry_ts,
+            entry_price=position.price if position.paid == money(size * position.price) else money(position.paid / size),
+            exit_ts=fill.ts,
+            exit_price=fill.price if alone else money(position.exit_notional / size),
+            quantity=position.entered,
+            leverage=position.leverage,
+            gross=position.gross,
+            fees=position.fees,
+            funding=position.funding,
+            net=net,
+            exit_reason=fill.reason,
+            decision_id=position.decision_id,
+        )
+
+    def _fund(self, funded: Funded) -> None:
+        position = self.positions.get(funded.symbol)
+        if position is None:
+            raise MoneyError(f"{funded.symbol}: funding of {funded.amount} has no position to belong to")
+        self.cash += funded.amount
+        position.funding += funded.amount
+
+    def _end(self, ended: OrderEnded) -> None:
+        working = self.orders.pop(ended.order_id, None)
+        if working is not None and self.entries.get(ended.symbol) is working.order:
+            del self.entries[ended.symbol]
+
+    def _open_day(self, day: DayOpened) -> None:
+        self.day_equity = day.equity
+        self.day_end = day.end
+        if day.streak_cleared:
+            self.losses_in_row = 0
+
+    def _mark(self, marked: Marked) -> None:
+        for symbol, price in marked.prices.items():
+            if symbol in self.positions:
+                self.positions[symbol].mark = price

@@ -1,0 +1,246 @@
+"""What the market does to orders: fills from bars, fees, slippage, gaps, funding, liquidation. Pure; backtest and paper share it.
+
+One bar, in order: funding due by its open, market orders at its open, funding within the bar, then its range against the
+levels in force. Where a bar touches stop and target the stop counts; one that opens beyond a stop fills at its open.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+
+import numpy as np
+
+from enigma_core.lines import Floats
+from enigma_core.market import BarsClosed, Funding, MarketEvent, MarkSeen
+from enigma_core.model import Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
+from enigma_core.parts import Report
+from enigma_core.plan import Costs
+
+_NOISE = 1e-6
+"""Of a tick: a price this near to the grid is on it."""
+
+
+def slipped(price: float, side: Side, instrument: Instrument, slippage: float) -> Decimal:
+    """`price` made worse by `slippage` for someone who buys (+1) or sells (-1), on the next tick against him."""
+    steps, scale = instrument.grid
+    ticks = price * (1 + side * slippage) * scale / steps
+    return instrument.at(math.ceil(ticks - _NOISE) if side > 0 else math.floor(ticks + _NOISE))
+
+
+def liquidation_price(entry: float, side: Side, leverage: int, instrument: Instrument) -> float:
+    """Where an isolated position is liquidated: e (1 - s (1/L - mmr)), on the grid of ticks."""
+    exact = entry * (1 - side * (1 / leverage - float(instrument.maintenance_margin_rate)))
+    return float(instrument.price(exact))
+
+
+class Settlements:
+    """Funding settlements of one symbol: the feed's, or a constant rate every so many hours."""
+
+    def __init__(self, funding: Funding | None, costs: Costs) -> None:
+        self._rate = costs.funding_rate
+        self._step = costs.funding_hours * 3_600_000
+        self._ts: list[int] | None = None
+        self._rates: list[float] = []
+        if funding is not None:
+            self._ts, self._rates = funding.ts.tolist(), funding.rate.tolist()
+
+    def __bool__(self) -> bool:
+        return bool(self._ts) if self._ts is not None else self._rate != 0
+
+    def between(self, start: int, end: int) -> list[tuple[int, Decimal]]:
+        """Settlements with ``start <= ts < end`` as (ts, rate)."""
+        if self._ts is not None:
+            a, b = bisect_left(self._ts, start), bisect_left(self._ts, end)
+            return [(self._ts[i], Decimal(repr(self._rates[i]))) for i in range(a, b)]
+        if not self._rate:
+            return []
+        first = -(-start // self._step) * self._step
+        return [(ts, self._rate) for ts in range(first, end, self._step)]
+
+
+class Costing:
+    """Fees and funding of one account, exact."""
+
+    def __init__(self, costs: Costs) -> None:
+        self.taker = costs.taker
+        self.maker = costs.maker
+        self.slippage = float(costs.slippage)
+
+    def fill(self, order: Order, ts: int, quantity: Decimal, price: Decimal, instrument: Instrument, reason: str) -> Fill:
+        """A taker's fill of `order`."""
+        return Fill(
+            id=f"{order.id}#{ts}",
+            order_id=order.id,
+            ts=ts,
+            symbol=order.symbol,
+            side=order.side,
+            quantity=quantity,
+            price=price,
+            fee=money(instrument.notional(quantity, price) * self.taker),
+            reason=reason,
+        )
+
+    @staticmethod
+    def fund(symbol: str, ts: int, rate: Decimal, side: Side, quantity: Decimal, price: Decimal, instrument: Instrument) -> Funded:
+        """One settlement: -s * notional * rate."""
+        amount = money(-side * instrument.notional(quantity, price) * rate)
+        return Funded(ts=ts, symbol=symbol, rate=rate, price=price, amount=amount)
+
+
+class Held:
+    """What a simulated venue knows of one symbol: the position and the orders at work."""
+
+    __slots__ = ("close", "entry", "leverage", "liquidation", "market", "price", "quantity", "side", "stop", "targets", "until")
+
+    def __init__(self) -> None:
+        self.side: Side = 1
+        self.quantity = Decimal(0)
+        self.price = Decimal(0)
+        self.leverage = 1
+        self.liquidation = math.nan
+        self.entry: Order | None = None
+        self.market: list[Order] = []
+        self.stop: Order | None = None
+        self.targets: list[Order] = []
+        self.close: Order | None = None
+        self.until = 0
+
+
+class SimulatedVenue:
+    """An exchange made of bars. Orders with a known id are taken once; a stop replaces the symbol's earlier stop."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], costs: Costs, funding: Mapping[str, Funding | None]) -> None:
+        self._instruments = instruments
+        self._costing = Costing(costs)
+        self._settlements = {s: Settlements(funding.get(s), costs) for s in instruments}
+        self._held: dict[str, Held] = {}
+        self._known: set[str] = set()
+        self._ended: list[OrderEnded] = []
+
+    def submit(self, order: Order) -> None:
+        """Take an order in. Market orders fill at the next open, the others rest."""
+        if order.id in self._known:
+            return
+        self._known.add(order.id)
+        held = self._held.setdefault(order.symbol, Held())
+        match order.purpose:
+            case Purpose.ENTRY | Purpose.CLOSE:
+                held.market.append(order)
+            case Purpose.STOP:
+                held.stop = order
+            case Purpose.TARGET:
+                held.targets.append(order)
+
+    def cancel(self, order_id: str) -> None:
+        """End a working order; nothing happens when there is none of that id."""
+        for held in self._held.values():
+            held.market = [o for o in held.market if o.id != order_id]
+            held.targets = [o for o in held.targets if o.id != order_id]
+            if held.stop is not None and held.stop.id == order_id:
+                held.stop = None
+
+    def restore(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, leverage: int, since: int) -> None:
+        """Take over a position from a journal; its orders are submitted again after this."""
+        held = self._held.setdefault(symbol, Held())
+        held.side, held.quantity, held.price, held.leverage, held.until = side, quantity, price, leverage, since
+        held.liquidation = liquidation_price(float(price), side, leverage, self._instruments[symbol])
+
+    def match(self, event: MarketEvent) -> Iterator[Report]:
+        """What `event` does to the orders, one report at a time; orders submitted in between count at once."""
+        if isinstance(event, BarsClosed):
+            for symbol, bar in event.bars.items():
+                if (held := self._held.get(symbol)) is not None:
+                    yield from self._open(held, bar)
+            for symbol, bar in event.bars.items():
+                if (held := self._held.get(symbol)) is not None:
+                    if held.quantity:
+                        yield from self._range(held, bar)
+                    held.until = bar.end
+        elif isinstance(event, MarkSeen) and (held := self._held.get(event.symbol)) is not None and held.quantity:
+            if held.side * (event.mark - held.liquidation) <= 0:
+                yield self._liquidate(held, event.symbol, event.ts)
+
+    def _open(self, held: Held, bar: Bar) -> Iterator[Report]:
+        settlements = self._settlements[bar.symbol]
+        if held.quantity and settlements:
+            yield from self._settle(held, bar, held.until, bar.ts + 1)
+        while held.market:
+            yield self.take(held, held.market.pop(0), bar.symbol, bar.ts, bar.open)
+        if held.quantity and settlements:
+            yield from self._settle(held, bar, max(held.until, bar.ts + 1), bar.end)
+
+    def _settle(self, held: Held, bar: Bar, start: int, end: int) -> Iterator[Report]:
+        instrument = self._instruments[bar.symbol]
+        price = instrument.price(bar.open)
+        for ts, rate in self._settlements[bar.symbol].between(start, end):
+            yield self._costing.fund(bar.symbol, ts, rate, held.side, held.quantity, price, instrument)
+
+    def take(self, held: Held, order: Order, symbol: str, ts: int, price: float, quantity: Decimal | None = None) -> Report:
+        """A market order meets `price`: the fill, slippage included."""
+        instrument = self._instruments[symbol]
+        if order.purpose is Purpose.CLOSE and not held.quantity:
+            return OrderEnded(ts=ts, order_id=order.id, symbol=symbol, state="cancelled", reason="nothing left to close")
+        size = quantity if quantity is not None else order.quantity
+        if order.purpose is Purpose.CLOSE:
+            size = min(size, held.quantity)
+        fill = self._costing.fill(order, ts, size, slipped(price, order.side, instrument, self._costing.slippage), instrument, order.reason)
+        self._filled(held, order, fill)
+        return fill
+
+    def _filled(self, held: Held, order: Order, fill: Fill) -> None:
+        if order.purpose is Purpose.ENTRY:
+            total = held.quantity + fill.quantity
+            held.price = fill.price if not held.quantity else (held.price * held.quantity + fill.price * fill.quantity) / total
+            held.side, held.quantity, held.leverage = order.side, total, order.leverage
+            held.liquidation = liquidation_price(float(held.price), held.side, held.leverage, self._instruments[order.symbol])
+            held.until = max(held.until, fill.ts)
+            return
+        held.quantity -= fill.quantity
+        if not held.quantity:
+            held.stop, held.targets, held.market = None, [], [o for o in held.market if o.purpose is Purpose.ENTRY]
+
+    def _range(self, held: Held, bar: Bar) -> Iterator[Report]:
+        instrument = self._instruments[bar.symbol]
+        side = held.side
+        worst, best = (bar.low, bar.high) if side > 0 else (bar.high, bar.low)
+        if side * (bar.open - held.liquidation) <= 0:
+            yield self._liquidate(held, bar.symbol, bar.end)
+            return
+        stop = held.stop
+        if stop is not None and stop.price is not None:
+            level = float(stop.price)
+            if side * (level - held.liquidation) > 0 and side * (worst - level) <= 0:
+                met = min(level, bar.open) if side > 0 else max(level, bar.open)
+                price = slipped(met, stop.side, instrument, self._costing.slippage)
+                fill = self._costing.fill(stop, bar.end, held.quantity, price, instrument, stop.reason)
+                self._filled(held, stop, fill)
+                yield fill
+                return
+        if side * (worst - held.liquidation) <= 0:
+            yield self._liquidate(held, bar.symbol, bar.end)
+            return
+        for target in list(held.targets):
+            assert target.price is not None
+            if held.quantity and side * (best - float(target.price)) >= 0:
+                held.targets.remove(target)
+                size = min(target.quantity, held.quantity)
+                fill = self._costing.fill(target, bar.end, size, target.price, instrument, target.reason)
+                self._filled(held, target, fill)
+                yield fill
+
+    def _liquidate(self, held: Held, symbol: str, ts: int) -> Fill:
+        """The venue takes an isolated position at its liquidation price: the margin is the most that can be lost."""
+        stop = held.stop
+        assert stop is not None, "every position has a stop"
+        instrument = self._instruments[symbol]
+        fill = self._costing.fill(stop, ts, held.quantity, instrument.price(held.liquidation), instrument, "liquidation")
+        self._filled(held, stop, fill)
+        return fill
+
+
+def touched(side: Side, levels: Floats, worst: Floats) -> np.ndarray:
+    """Which bars reached a level from the losing side: ``low <= level`` for a long, ``high >= level`` for a short."""
+    return worst <= levels if side > 0 else worst >= levels
