@@ -138,6 +138,20 @@ def closed_index(ends: Moments, moments: Moments) -> npt.NDArray[np.intp]:
     return np.searchsorted(ends, moments, side="right") - 1
 
 
+def align(values: npt.NDArray[np.float64], ends: Moments, moments: Moments) -> npt.NDArray[np.float64]:
+    """What was known of a coarser (or finer) timeframe at each moment: (n,), NaN before its first bar is over.
+
+    `values` and `ends` are (m,), one for each of its bars; both `ends` and `moments` ascend.
+    """
+    padded = np.concatenate(([np.nan], values))
+    if len(ends) > len(moments):
+        result: npt.NDArray[np.float64] = padded[closed_index(ends, moments) + 1]
+        return result
+    # few bars, many moments: find where each bar takes over and repeat it until the next does
+    turns = np.searchsorted(moments, ends, side="left")
+    return np.repeat(padded, np.diff(turns, prepend=0, append=len(moments)))
+
+
 def day_end(ts: int, zone: str = "UTC") -> int:
     """The next midnight after `ts` in an IANA time zone, ms: where the risk day that holds `ts` ends.
 
