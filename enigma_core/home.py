@@ -1,0 +1,144 @@
+"""The folder that everything a run writes is under, and the lock that keeps it for one run at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from enigma_core import database
+from enigma_core.database import Connect, Synchronous
+from enigma_core.errors import HomeError
+from enigma_core.journal import Journal
+
+DEFAULT = "enigma_data"
+
+
+def home_path(given: str | os.PathLike[str] | None = None) -> Path:
+    """The run's folder: `given` (``--home``), else ``ENIGMA_HOME``, else ``enigma_data`` in the working directory."""
+    return Path(given or os.environ.get("ENIGMA_HOME") or DEFAULT).expanduser()
+
+
+class Home:
+    """A run's folder, held. `told` collects what a person should know, such as a database put aside."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self.told: list[str] = []
+        self._lock: int | None = lock
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | None = None) -> Home:
+        """Make the folder where it is missing, take its lock, check that it can be written.
+
+        Raises `HomeError` when another run holds it (naming its process) or it cannot be written.
+        """
+        folder = home_path(path)
+        try:
+            for each in (folder, folder / "candles", folder / "logs"):
+                each.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as e:
+            raise _unwritable(folder, e) from e
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            holder = f"process {pid}" if pid else "another process"
+            raise HomeError(f"{folder} is in use by {holder}: stop that run, or give this one its own folder with --home") from None
+        try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as e:
+            os.close(lock)
+            raise _unwritable(folder, e) from e
+        return cls(folder, lock)
+
+    @property
+    def paper(self) -> Path:
+        """The database of paper money."""
+        return self.path / "paper.sqlite"
+
+    @property
+    def live(self) -> Path:
+        """The database of real money."""
+        return self.path / "live.sqlite"
+
+    @property
+    def candles(self) -> Path:
+        return self.path / "candles"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def journal(
+        self,
+        mode: str,
+        identity: str,
+        *,
+        fresh: bool = False,
+        synchronous: Synchronous = "FULL",
+        connect: Connect = database.connect,
+    ) -> Journal:
+        """The journal of this `mode` for the market `identity`.
+
+        A paper account belongs to one market: where the file is another market's, or `fresh` is asked for, it is kept under a
+        name with the time in it, which `told` says, and a new one begins. Real money is never put aside: that raises `HomeError`,
+        as a damaged file does.
+        """
+        path = self.live if mode == "live" else self.paper
+        if path.exists() and mode != "live":
+            if fresh:
+                self._put_aside(path, "a fresh start was asked for")
+            elif (stamp := database.stamp(path)).mode == mode and stamp.identity != identity:
+                self._put_aside(path, f"it belongs to the market {stamp.identity!r}")
+        elif fresh and path.exists():
+            raise HomeError(f"{path} is the record of real money and is not begun anew: move it away by hand if you mean it")
+        return Journal.open(path, mode, identity, synchronous, connect=connect)
+
+    def close(self) -> None:
+        """Give the folder back. May be called again."""
+        if self._lock is not None:
+            os.ftruncate(self._lock, 0)
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _put_aside(self, path: Path, why: str) -> None:
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+        names = [f"{path.stem}-{stamp}{n}{path.suffix}" for n in ("", *(f"-{i}" for i in range(2, 100)))]
+        name = next(n for n in names if not path.with_name(n).exists())
+        try:
+            database.set_aside(path, name)
+        except OSError as e:
+            raise HomeError(f"cannot rename {path} to {name}: {e.strerror}; check the folder's rights") from e
+        self.told.append(f"{path.name} is kept as {name}, because {why}; a new one begins")
+
+
+def holder(path: Path) -> int | None:
+    """The process that holds the folder `path`, None where nobody does. A glance, not a lock: it may change at once."""
+    try:
+        pid = int((path / "lock").read_text("ascii"))
+        os.kill(pid, 0)
+    except PermissionError:
+        return pid
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
+def _unwritable(folder: Path, e: OSError) -> HomeError:
+    return HomeError(f"{folder} cannot be written: {e.strerror}; give another folder with --home or ENIGMA_HOME")
