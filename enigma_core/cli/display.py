@@ -1,0 +1,298 @@
+"""What a person sees while a run goes on: a tidy line for each thing that matters, a banner before and a table after.
+
+Text that comes from plugins or the market is never read as markup.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from enigma_core import report
+from enigma_core.model import (
+    ZERO,
+    DayOpened,
+    Decision,
+    Fill,
+    Funded,
+    Marked,
+    Order,
+    OrderEnded,
+    Purpose,
+    StateSet,
+    StreakReset,
+    Trade,
+    Verdict,
+)
+from enigma_core.parts import Note
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+Styled = tuple[str, str]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console that keeps lines whole when nobody sees them (a pipe, a file); colour only on terminals without NO_COLOR."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else 160
+    no_color = bool(os.environ.get("NO_COLOR")) or None
+    return Console(file=stream, highlight=False, markup=False, emoji=False, no_color=no_color, width=width)
+
+
+def when(ts: int) -> str:
+    """`ts` (ms) as a person reads it, UTC."""
+    try:
+        return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return str(ts)
+
+
+def spell(seconds: float) -> str:
+    """A duration in its two largest units: ``3 h 30 min``, ``2 d``, ``45 s``."""
+    left = max(0, round(seconds))
+    parts = []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or f"{max(0.0, seconds):.1f} s"
+
+
+def amount(value: Decimal | None) -> str:
+    """Money for the eye: two places, thousands apart; more places where it would read as zero though it is not."""
+    if value is None:
+        return "-"
+    for places in (2, 4, 6, 12):
+        text = f"{value:,.{places}f}"
+        if value == 0 or any(digit in text for digit in "123456789"):
+            return text if value else f"{ZERO:,.2f}"
+    return report.plain(value)
+
+
+def gain(value: Decimal) -> str:
+    """`amount` with its sign."""
+    return f"+{amount(value)}" if value > 0 else amount(value)
+
+
+def price(value: Decimal) -> str:
+    """A price with all its places, thousands apart."""
+    return f"{value:,f}"
+
+
+def percent(fraction: float | None, places: int = 1) -> str:
+    """A fraction as percent, or a dash."""
+    return "-" if fraction is None else f"{fraction * 100:.{places}f} %"
+
+
+def figure(value: float | None) -> str:
+    """A plain number with two places, or a dash."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def colour(value: Decimal | float | None) -> str:
+    """The style of something won or lost."""
+    return "green" if value and value > 0 else "red" if value and value < 0 else ""
+
+
+def refusal(verdict: Verdict) -> str:
+    """Why one gate said no."""
+    if verdict.error:
+        return f"{verdict.gate} failed: {verdict.error}"
+    seen = "-" if verdict.value is None else f"{verdict.value:.4g}"
+    end = f" until {when(verdict.until)}" if verdict.until else ""
+    return f"{verdict.gate} {seen}, needs {verdict.limit}{end}"
+
+
+def sentence(decision: Decision) -> str:
+    """A decision in one line: what the market said, then the order or what stood against it."""
+    camp = f"{decision.agreeing} of {decision.voting} agree"
+    said = f"{decision.klass} {decision.score:+.0f}, confidence {decision.confidence:.2f}, {camp}"
+    if decision.order_id and decision.sizing:
+        size = decision.sizing
+        bound = "" if size.bound == "none" else f", capped by {size.bound}"
+        return f"{said}: {report.plain(size.quantity)} contracts at {size.leverage}x, margin {amount(size.margin)}{bound}"
+    against = [refusal(v) for v in decision.verdicts if not v.passed]
+    if not against:
+        return f"{said}: {decision.reason}"
+    more = f" (and {len(against) - 2} more)" if len(against) > 2 else ""
+    return f"{said}: {'; '.join(against[:2])}{more}"
+
+
+class Stream:
+    """Turns records into lines, and counts.
+
+    Sparse: what is neutral is not said, and a refusal is said once until the symbol's class or the gates in its way change.
+    `detail` says everything. Call it with each record; `lines` are what it would print.
+    """
+
+    def __init__(self, out: Console | None, symbols: Sequence[str] = (), *, equity: Decimal = ZERO, detail: bool = False) -> None:
+        self._out = out
+        self._detail = detail
+        self._width = max([len(s) for s in symbols], default=13)
+        self._refused: dict[str, tuple[object, ...]] = {}
+        self._orders: dict[str, Order] = {}
+        self.held: dict[str, Decimal] = {}
+        self.equity = equity
+        self.ts = 0
+        self.decisions = 0
+        self.trades = 0
+        self.net = ZERO
+
+    def __call__(self, record: Any) -> None:
+        """Take in one record, print its line if it deserves one."""
+        self.ts = max(self.ts, getattr(record, "ts", 0))
+        words = self.words(record)
+        if words is not None and self._out is not None:
+            self._out.print(self.line(record, *words), soft_wrap=True)
+
+    def status(self) -> str:
+        """Where the run stands, in one line."""
+        held = f"{len(self.held)} open" if self.held else "flat"
+        trades = f"{self.trades} {'trade' if self.trades == 1 else 'trades'} {gain(self.net)}"
+        moment = when(self.ts) if self.ts else "waiting for the first bar"
+        return f"{moment}  equity {amount(self.equity)}  {held}  {trades}  {self.decisions} decisions  Ctrl-C ends it"
+
+    def line(self, record: Any, what: Styled, why: Styled) -> Text:
+        """Time, symbol, what, why."""
+        from rich.text import Text
+
+        ts = record.exit_ts if isinstance(record, Trade) else record.ts
+        symbol = getattr(record, "symbol", "")
+        head = (when(ts), "dim"), "  ", (f"{symbol:<{self._width}}", "bold" if what[1] else "")
+        return Text.assemble(*head, "  ", (f"{what[0]:<6}", what[1]), "  ", why)
+
+    def words(self, record: Any) -> tuple[Styled, Styled] | None:
+        """What `record` is called, and why it happened, each with its style; None where it is not worth a line."""
+        match record:
+            case Decision():
+                return self._decision(record)
+            case Order():
+                return self._order(record)
+            case Fill():
+                return self._fill(record)
+            case Trade():
+                return self._trade(record)
+            case OrderEnded(state="rejected" | "expired"):
+                return (record.state, "yellow"), (record.reason, "")
+            case Funded():
+                rate = f"{gain(record.amount)} at a rate of {report.plain(record.rate)}"
+                return (("funded", "dim"), (rate, "dim")) if self._detail else None
+            case DayOpened() | Marked():
+                self.equity = record.equity
+                if isinstance(record, DayOpened) and self._detail:
+                    return ("day", "dim"), (f"a new risk day begins with an equity of {amount(record.equity)}", "dim")
+            case StateSet():
+                return (record.state, "bold yellow"), (record.reason, "")
+            case StreakReset():
+                return ("reset", "yellow"), (record.reason, "")
+            case Note():
+                return ("note", "yellow"), (f"{record.title}{': ' if record.text else ''}{record.text}", "")
+        return None
+
+    def _decision(self, decision: Decision) -> tuple[Styled, Styled] | None:
+        self.decisions += 1
+        if decision.order_id:
+            self._refused.pop(decision.symbol, None)
+            side, style = ("LONG", "bold green") if decision.score > 0 else ("SHORT", "bold red")
+            return (side, style), (sentence(decision), "")
+        against = (decision.klass, *(v.gate for v in decision.verdicts if not v.passed))
+        known = self._refused.get(decision.symbol) == against
+        self._refused[decision.symbol] = against
+        if not self._detail and (known or decision.klass == "NEUTRAL"):
+            return None
+        return ("pass", "dim"), (sentence(decision), "dim")
+
+    def _order(self, order: Order) -> tuple[Styled, Styled] | None:
+        self._orders[order.id] = order
+        if not self._detail or order.purpose is Purpose.ENTRY:
+            return None
+        level = "at the market" if order.price is None else f"at {price(order.price)}"
+        return (str(order.purpose), "dim"), (f"{report.plain(order.quantity)} contracts {level}", "dim")
+
+    def _fill(self, fill: Fill) -> tuple[Styled, Styled] | None:
+        order = self._orders.get(fill.order_id)
+        text = f"{report.plain(fill.quantity)} contracts at {price(fill.price)}, fee {amount(fill.fee)}"
+        held = self.held.get(fill.symbol, ZERO)
+        left = held + fill.side * fill.quantity
+        if left:
+            self.held[fill.symbol] = left
+        else:
+            self.held.pop(fill.symbol, None)
+        if abs(left) > abs(held):
+            if order is not None and fill.quantity < order.quantity:
+                text += f" (of {report.plain(order.quantity)} ordered)"
+            return ("filled", "green" if fill.side > 0 else "red"), (text, "")
+        # the last fill of a position says nothing that its trade does not say better
+        return (("part", "dim"), (f"{text} ({fill.reason})", "")) if left else None
+
+    def _trade(self, trade: Trade) -> tuple[Styled, Styled]:
+        self.trades += 1
+        self.net += trade.net
+        self.ts = max(self.ts, trade.exit_ts)
+        self.held.pop(trade.symbol, None)
+        text = (
+            f"{gain(trade.net)}  {trade.exit_reason}: {trade.side} {price(trade.entry_price)} to {price(trade.exit_price)} "
+            f"in {spell((trade.exit_ts - trade.entry_ts) / 1000)}, fees {amount(trade.fees)}"
+        )
+        return ("closed", f"bold {colour(trade.net)}".strip()), (text, colour(trade.net))
+
+
+def facts(title: str, rows: Mapping[str, str | Styled]) -> Table:
+    """Names and values in two columns under a title."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name, Text(value) if isinstance(value, str) else Text(*value))
+    return table
+
+
+def grid(title: str, heading: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim")
+    for i, name in enumerate(heading):
+        table.add_column(name, justify="right" if i else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else Text(*cell) for cell in row))
+    return table
+
+
+def breakdown(title: str, rows: Sequence[report.Row]) -> Table:
+    """Trades by what they share."""
+    heading = ("", "trades", "won", "win rate", "profit factor", "held", "fees", "funding", "net")
+    return grid(
+        title,
+        heading,
+        [
+            (
+                row.key,
+                str(row.trades),
+                str(row.wins),
+                percent(row.win_rate),
+                figure(row.profit_factor),
+                spell(row.mean_hours * 3600),
+                amount(row.fees),
+                gain(row.funding),
+                (gain(row.net), colour(row.net)),
+            )
+            for row in rows
+        ],
+    )

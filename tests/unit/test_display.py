@@ -1,0 +1,226 @@
+"""What a person reads while a run goes on."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from enigma_core.cli import display
+from enigma_core.model import Class, DayOpened, Decision, Fill, Funded, Marked, Order, OrderEnded, Purpose, Sizing, Trade, Verdict
+
+TS = 1_741_610_400_000  # 2025-03-10 12:40 UTC
+BTC = "BTC/USDT:USDT"
+
+
+def decision(klass: Class = Class.STRONG_BUY, score: float = 98.0, **changes: Any) -> Decision:
+    fields: dict[str, Any] = {
+        "id": "BTCUSDT-30m-1741610400",
+        "ts": TS,
+        "symbol": BTC,
+        "timeframe": "30m",
+        "source": "engine",
+        "score": score,
+        "klass": klass,
+        "confidence": 0.94,
+        "agreeing": 7,
+        "voting": 10,
+        "points": {},
+        "scores": {},
+        "verdicts": (),
+        "sizing": None,
+        "order_id": None,
+        "reason": "",
+    }
+    return Decision(**{**fields, **changes})
+
+
+def entered(score: float = 98.0) -> Decision:
+    size = Sizing(quantity=Decimal(24), leverage=6, margin=Decimal("200.1"), bound="position_size_max")
+    return decision(score=score, sizing=size, order_id="BTCUSDT-30m-1741610400-in")
+
+
+def refused(*gates: str, klass: Class = Class.BUY) -> Decision:
+    return decision(klass, 70.0, verdicts=tuple(Verdict(gate, 0.82, ">= 0.85", False) for gate in gates))
+
+
+def order(quantity: int = 24) -> Order:
+    return Order(
+        id="BTCUSDT-30m-1741610400-in",
+        decision_id="BTCUSDT-30m-1741610400",
+        ts=TS,
+        symbol=BTC,
+        side=1,
+        quantity=Decimal(quantity),
+        purpose=Purpose.ENTRY,
+    )
+
+
+def fill(side: int, quantity: int, price: str = "50000.0") -> Fill:
+    return Fill(
+        id=f"f{side}{quantity}",
+        order_id="BTCUSDT-30m-1741610400-in",
+        ts=TS,
+        symbol=BTC,
+        side=side,  # type: ignore[arg-type]
+        quantity=Decimal(quantity),
+        price=Decimal(price),
+        fee=Decimal("0.72"),
+        reason="" if side > 0 else "take_profit",
+    )
+
+
+def trade(net: str = "28.542") -> Trade:
+    return Trade(
+        symbol=BTC,
+        side="long",
+        entry_ts=TS,
+        entry_price=Decimal("50000.0"),
+        exit_ts=TS + 12_600_000,
+        exit_price=Decimal("51250.0"),
+        quantity=Decimal(24),
+        leverage=6,
+        gross=Decimal(net) + Decimal("1.458"),
+        fees=Decimal("1.458"),
+        funding=Decimal(0),
+        net=Decimal(net),
+        exit_reason="take_profit",
+        decision_id="BTCUSDT-30m-1741610400",
+    )
+
+
+def said(*records: Any, detail: bool = False, colour: bool = False) -> str:
+    out = io.StringIO()
+    console = Console(
+        file=out, force_terminal=colour, color_system="standard" if colour else None, width=200, highlight=False, markup=False
+    )
+    stream = display.Stream(console, [BTC], detail=detail)
+    for record in records:
+        stream(record)
+    return out.getvalue()
+
+
+def test_an_entry_says_side_reasons_and_size() -> None:
+    assert said(entered()) == (
+        "2025-03-10 12:40  BTC/USDT:USDT  LONG    STRONG_BUY +98, confidence 0.94, 7 of 10 agree: "
+        "24 contracts at 6x, margin 200.10, capped by position_size_max\n"
+    )
+
+
+def test_a_negative_score_that_enters_is_short() -> None:
+    assert "  SHORT   " in said(entered(-98.0))
+
+
+def test_a_refusal_names_gate_value_and_limit() -> None:
+    assert "pass    BUY +70, confidence 0.94, 7 of 10 agree: confidence 0.82, needs >= 0.85\n" in said(refused("confidence"))
+
+
+def test_a_refusal_is_said_once_until_something_changes() -> None:
+    lines = said(
+        refused("confidence"),
+        refused("confidence"),
+        refused("trend"),
+        refused("trend"),
+        refused("trend", klass=Class.STRONG_BUY),
+        refused("trend"),
+    )
+    assert lines.count("\n") == 4
+
+
+def test_neutral_decisions_are_counted_but_not_said() -> None:
+    stream = display.Stream(None)
+    stream(decision(Class.NEUTRAL, 3.0))
+    assert stream.decisions == 1
+    assert said(decision(Class.NEUTRAL, 3.0)) == ""
+    assert said(decision(Class.NEUTRAL, 3.0), detail=True) != ""
+
+
+def test_a_failed_gate_says_that_it_failed() -> None:
+    got = decision(Class.BUY, verdicts=(Verdict("mine", None, "> 0", False, error="ZeroDivisionError: division by zero"),))
+    assert "mine failed: ZeroDivisionError: division by zero" in said(got)
+
+
+def test_a_trade_is_one_line_with_its_reason_and_what_it_made() -> None:
+    lines = said(order(), fill(1, 24), fill(-1, 24, "51250.0"), trade()).splitlines()
+    assert len(lines) == 2
+    assert "filled  24 contracts at 50,000.0, fee 0.72" in lines[0]
+    assert lines[1].startswith(
+        "2025-03-10 16:10  BTC/USDT:USDT  closed  +28.54  take_profit: long 50,000.0 to 51,250.0 in 3 h 30 min"
+    )
+
+
+def test_partial_fills_in_and_out_are_told() -> None:
+    lines = said(order(), fill(1, 10), fill(-1, 4)).splitlines()
+    assert lines[0].endswith("(of 24 ordered)")
+    assert "part    4 contracts at 50,000.0, fee 0.72 (take_profit)" in lines[1]
+
+
+def test_held_positions_follow_the_fills() -> None:
+    stream = display.Stream(None)
+    for each, held in ((fill(-1, 10), -10), (fill(-1, 4), -14), (fill(1, 4), -10), (fill(1, 10), None)):
+        stream(each)
+        assert stream.held.get(BTC) == held
+
+
+def test_the_status_line_has_equity_positions_trades_and_decisions() -> None:
+    stream = display.Stream(None, equity=Decimal(10_000))
+    assert stream.status().startswith("waiting for the first bar  equity 10,000.00  flat  0 trades 0.00  0 decisions")
+    for each in (entered(), fill(1, 24), Marked(ts=TS, equity=Decimal("10010.5"), prices={})):
+        stream(each)
+    assert stream.status().startswith("2025-03-10 12:40  equity 10,010.50  1 open  0 trades 0.00  1 decisions")
+    stream(trade())
+    assert "flat  1 trade +28.54" in stream.status()
+
+
+def test_rejected_orders_are_told_and_cancelled_ones_are_not() -> None:
+    ended = {"ts": TS, "order_id": "a", "symbol": BTC, "reason": "margin"}
+    assert "rejected  margin" in said(OrderEnded(state="rejected", **ended))  # type: ignore[arg-type]
+    assert said(OrderEnded(state="cancelled", **ended)) == ""  # type: ignore[arg-type]
+
+
+def test_funding_and_new_days_are_for_those_who_ask_for_detail() -> None:
+    records = (
+        Funded(ts=TS, symbol=BTC, rate=Decimal("0.0001"), price=Decimal(50_000), amount=Decimal("-0.12")),
+        DayOpened(ts=TS, equity=Decimal(10_000), end=TS + 1),
+    )
+    assert said(*records) == ""
+    assert said(*records, detail=True).count("\n") == 2
+
+
+def test_i30_text_from_outside_is_never_markup() -> None:
+    got = decision(Class.BUY, verdicts=(Verdict("[red]mine[/red]", 1.0, ":smile: [bold]", False),))
+    assert "[red]mine[/red] 1, needs :smile: [bold]" in said(got)
+
+
+def test_colours_follow_the_side_and_the_result() -> None:
+    green, red = "\x1b[1;32m", "\x1b[1;31m"
+    assert green + "LONG" in said(entered(), colour=True)
+    assert red + "SHORT" in said(entered(-98.0), colour=True)
+    assert green + "closed" in said(trade(), colour=True)
+    assert red + "closed" in said(trade("-5"), colour=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("1234567.891", "1,234,567.89"),
+        ("0", "0.00"),
+        ("0.000001", "0.000001"),
+        ("-0.004", "-0.0040"),
+        ("0E-12", "0.00"),
+        ("-0", "0.00"),
+    ],
+)
+def test_amounts_that_are_not_zero_never_read_as_zero(value: str, text: str) -> None:
+    assert display.amount(Decimal(value)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.2 s"), (45, "45 s"), (3600, "1 h"), (12_600, "3 h 30 min"), (90_000, "1 d 1 h"), (86_405, "1 d")],
+)
+def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
+    assert display.spell(seconds) == text
