@@ -34,13 +34,11 @@ class Milestones(Exit, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for reached, locked in self.steps:
             if not locked < reached:
-                raise ConfigError(
-                    f"exit milestones: steps lock {locked:g} at {reached:g}; what is locked must be below what is reached"
-                )
+                raise ConfigError(f"exit milestones: steps lock {locked:g} at {reached:g}; they must lock less than was reached")
         for (reached, locked), (further, more) in pairwise(self.steps):
             if not (reached < further and locked <= more):
                 raise ConfigError(
-                    f"exit milestones: step ({further:g}, {more:g}) follows ({reached:g}, {locked:g}); steps must rise in both numbers"
+                    f"exit milestones: step ({further:g}, {more:g}) follows ({reached:g}, {locked:g}); both numbers must rise"
                 )
 
     def stops(self, position: Holding, path: Path) -> Floats | None:

@@ -24,9 +24,7 @@ class TakeProfit(Exit, frozen=True, kw_only=True):
 
     name = "take_profit"
 
-    roi: Annotated[float, Meta(gt=0, description="profit on margin at which to take all of it; not read where a ladder is set")] = (
-        0.15
-    )
+    roi: Annotated[float, Meta(gt=0, description="profit on margin at which to take it all, unless a ladder is set")] = 0.15
     ladder: Annotated[tuple[tuple[Roi, Fraction], ...], Meta(description="steps of (roi, fraction of the quantity)")] = ()
 
     def __post_init__(self) -> None:

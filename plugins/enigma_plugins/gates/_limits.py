@@ -22,8 +22,6 @@ def below(value: Any, maximum: float) -> Any:
     return (value < maximum) & (value > -math.inf)
 
 
-def ratio(part: Decimal, whole: Decimal) -> float:
-    """The float nearest to `part` / `whole`; NaN unless both are finite and `whole` is above zero."""
-    if part.is_finite() and whole.is_finite() and whole > 0:
-        return float(part / whole)
-    return math.nan
+def finite(*amounts: Decimal) -> bool:
+    """True when none of `amounts` is NaN or infinite, so that they may be added and compared."""
+    return all(amount.is_finite() for amount in amounts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -10,13 +11,13 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.model import Signal
 from enigma_core.parts import Account, AccountGate
-from enigma_plugins.gates._limits import below, ratio
+from enigma_plugins.gates._limits import below, finite
 
 
 class Drawdown(AccountGate, frozen=True, kw_only=True):
     """Passes while ``(day's opening equity - equity)/opening equity < max``, unrealised losses included.
 
-    A loss of exactly `max` blocks. The refusal ends with the risk day.
+    A loss of exactly `max` blocks, and so does a day that opened without equity. The refusal ends with the risk day.
     """
 
     name = "drawdown"
@@ -31,7 +32,8 @@ class Drawdown(AccountGate, frozen=True, kw_only=True):
         return below(value, self.max)
 
     def measure(self, signal: Signal, account: Account) -> float:
-        return ratio(account.day_equity - account.equity, account.day_equity)
+        opening, equity = account.day_equity, account.equity
+        return float((opening - equity) / opening) if finite(opening, equity) and opening > 0 else math.nan
 
     def until(self, signal: Signal, account: Account) -> int | None:
         return account.day_end

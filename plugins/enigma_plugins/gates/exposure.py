@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.model import Signal
 from enigma_core.parts import Account, AccountGate
-from enigma_plugins.gates._limits import at_least, at_most, ratio
+from enigma_plugins.gates._limits import at_least, at_most, finite
 
 
 class Exposure(AccountGate, frozen=True, kw_only=True):
@@ -28,7 +29,8 @@ class Exposure(AccountGate, frozen=True, kw_only=True):
         return at_least(value, 0.0) & at_most(value, self.max)
 
     def measure(self, signal: Signal, account: Account) -> float:
-        return ratio(account.margin + signal.margin, account.equity)
+        equity, held, wanted = account.equity, account.margin, signal.margin
+        return float((held + wanted) / equity) if finite(equity, held, wanted) and equity > 0 else math.nan
 
 
 @hookimpl

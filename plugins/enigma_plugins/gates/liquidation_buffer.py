@@ -12,7 +12,7 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.model import Signal
 from enigma_core.parts import Account, AccountGate
-from enigma_plugins.gates._limits import at_least
+from enigma_plugins.gates._limits import at_least, finite
 
 
 class LiquidationBuffer(AccountGate, frozen=True, kw_only=True):
@@ -37,10 +37,10 @@ class LiquidationBuffer(AccountGate, frozen=True, kw_only=True):
         return at_least(value, self.min)
 
     def measure(self, signal: Signal, account: Account) -> float:
-        equity, used = account.equity, account.margin + signal.margin
-        if not (equity.is_finite() and equity > 0 and used.is_finite() and 0 < signal.price < math.inf and signal.leverage >= 1):
+        equity, held, wanted = account.equity, account.margin, signal.margin
+        if not (finite(equity, held, wanted) and equity > 0 and 0 < signal.price < math.inf and signal.leverage >= 1):
             return math.nan
-        spare = equity - used - Decimal(repr(self.reserve)) * equity
+        spare = equity - held - wanted - Decimal(repr(self.reserve)) * equity
         if spare < 0:
             return float(spare / equity)
         # in decimals, so that a limit of exactly 1/leverage - mmr is met exactly

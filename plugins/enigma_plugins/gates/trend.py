@@ -42,7 +42,8 @@ class Trend(MarketGate, frozen=True, kw_only=True):
         ema = evaluation.line("ema_trend", evaluation.secondary)
         supports = np.isfinite(ema) & (np.sign(ema) == evaluation.side)
         # a product, not a choice: an ADX of NaN stays NaN on both sides
-        return adx * ~supports
+        against: Floats = adx * ~supports
+        return against
 
 
 @hookimpl

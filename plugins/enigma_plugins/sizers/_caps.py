@@ -52,5 +52,5 @@ def capped(base: Decimal, signal: Signal, instrument: Instrument, equity: Decima
             bound = "position_size_max"
         elif quantity * instrument.multiplier < wanted:
             bound = "lot"
-        margin = money(instrument.notional(quantity, price) / signal.leverage)
+    margin = money(instrument.notional(quantity, price) / signal.leverage)
     return Sizing(quantity=quantity, leverage=signal.leverage, margin=margin, bound=bound)
