@@ -109,16 +109,19 @@ def _unless_none(mend: Mend, value: Any) -> Any:
     return None if value is None else mend(value)
 
 
-def _values(mend: Mend, value: dict[str, Any]) -> Any:
-    return {k: mend(v) for k, v in value.items()}
+# a payload of another shape is left as it is: `msgspec.convert` then says what is wrong with it
 
 
-def _items(mend: Mend, value: list[Any]) -> Any:
-    return [mend(v) for v in value]
+def _values(mend: Mend, value: Any) -> Any:
+    return {k: mend(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-def _fields(mends: dict[str, Mend], value: dict[str, Any]) -> Any:
-    return {k: mends[k](v) if k in mends else v for k, v in value.items()}
+def _items(mend: Mend, value: Any) -> Any:
+    return [mend(v) for v in value] if isinstance(value, list) else value
+
+
+def _fields(mends: dict[str, Mend], value: Any) -> Any:
+    return {k: mends[k](v) if k in mends else v for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def _mender(info: inspect.Type) -> Mend | None:
