@@ -55,7 +55,7 @@ def check(part: type[Part] | Part) -> list[Finding]:
         kind = kind_of(cls)
     except PluginError as fault:
         return [Finding(cls.__qualname__, "kind", str(fault))]
-    inspection = Inspection(f"{kind} {cls.name or cls.__qualname__}")
+    inspection = Inspection(f"{kind} {cls.name or cls.__qualname__}", configured=isinstance(part, Part))
     settings.inspect(inspection, cls, every_default=kind not in MAY_NEED_SETTINGS)
     made: Part | None = part if isinstance(part, Part) else None
     if made is None and not settings.without_default(cls):

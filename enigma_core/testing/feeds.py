@@ -24,6 +24,8 @@ def inspect(inspection: Inspection, feed: Feed) -> None:
             inspection.found("missing", f"{method}() is not defined; write it, as the class Feed describes")
     if not type(feed).simulated or inspection.findings:
         return
+    if not inspection.configured and not _ready(feed):
+        return  # its defaults name no data yet: check an instance
     symbols = inspection.call("symbols()", feed.symbols)
     timeframe = inspection.call("base_timeframe()", feed.base_timeframe)
     if symbols is FAILED or timeframe is FAILED:
@@ -47,6 +49,14 @@ def inspect(inspection: Inspection, feed: Feed) -> None:
             histories[symbol] = history
     if len(histories) == len(some):
         _stream(inspection, feed, some, timeframe, histories)
+
+
+def _ready(feed: Feed) -> bool:
+    try:
+        feed.symbols()
+    except EnigmaError:
+        return False
+    return True
 
 
 def _unknown(inspection: Inspection, feed: Feed) -> None:

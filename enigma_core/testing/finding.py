@@ -28,10 +28,14 @@ FAILED: Final = Failed()
 
 
 class Inspection:
-    """The findings about one part. A rule is reported once, at the first place where it is seen broken."""
+    """The findings about one part. A rule is reported once, at the first place where it is seen broken.
 
-    def __init__(self, part: str) -> None:
+    `configured`: the part came as an instance, so that its settings are meant to be complete.
+    """
+
+    def __init__(self, part: str, *, configured: bool = True) -> None:
         self.part = part
+        self.configured = configured
         self.findings: list[Finding] = []
         self._rules: set[str] = set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -43,7 +44,7 @@ def inspect(inspection: Inspection, part: Indicator) -> None:
             _past_only(inspection, part, name, market, points, warmup)
             _window(inspection, part, name, market, points, warmup)
             if part.streams and not inspection.broken("look-ahead"):
-                _stream(inspection, part, name, market, points, warmup)
+                _stream(inspection, "points", part.points, name, market, points)
         _line(inspection, part, name, market)
 
 
@@ -174,27 +175,27 @@ def _window(inspection: Inspection, part: Indicator, name: str, market: Candles,
             return
 
 
-def _stream(inspection: Inspection, part: Indicator, name: str, market: Candles, points: Floats, warmup: int) -> None:
+def _stream(inspection: Inspection, what: str, method: Callable[[Candles], Any], name: str, market: Candles, lines: Floats) -> None:
+    """Bar by bar as the live path does it: whole histories until the tape is open, then tails; equal to the last bit."""
     tape = Tape()
     n = len(market)
-    for end in range(min(warmup, TAIL, n - 1), n + 1):
-        begin = end - TAIL if tape.open else 0
-        seen = market[begin:end]
-        live = msgspec.structs.replace(seen, ta=tape)
-        tape.rewind()
-        answer = inspection.call(f"points(candles) bar by bar on the market {name!r}", part.points, live)
-        if answer is FAILED:
+    for end in range(min(TAIL, n), n + 1):
+        seen = market[end - TAIL if tape.open else 0 : end]
+        where = f"{what}(candles) bar by bar on the market {name!r}"
+        inspection.call(where, tape.rewind)
+        answer = inspection.call(where, method, msgspec.structs.replace(seen, ta=tape))
+        if isinstance(answer, Failed) or isinstance(_array(inspection, what, where, answer, len(seen)), Failed):
             return
-        if not (answer[-1] == points[end - 1] or (np.isnan(answer[-1]) and np.isnan(points[end - 1]))):
+        if not (answer[-1] == lines[end - 1] or (np.isnan(answer[-1]) and np.isnan(lines[end - 1]))):
             inspection.found(
                 "streams",
-                f"on the market {name!r} the point of bar {end - 1} is {points[end - 1]} over the history but {answer[-1]} bar by "
-                "bar; take every line with a memory from candles.ta, always in the same order, and look back fewer than "
+                f"on the market {name!r} {what}[{end - 1}] is {lines[end - 1]} over the history but {answer[-1]} bar by bar; take "
+                "every line with a memory from candles.ta, always in the same order, and look back fewer than "
                 f"{TAIL} bars, or leave streams False",
             )
             return
-        if not tape.open and end >= TAIL:
-            tape.settle()
+        if not tape.open:
+            tape.settle(end)
 
 
 def _line(inspection: Inspection, part: Indicator, name: str, market: Candles) -> None:
@@ -216,3 +217,5 @@ def _line(inspection: Inspection, part: Indicator, name: str, market: Candles) -
                 "look-ahead", f"on the market {name!r} line[{i}] was {early[i]} with {k} bars and became {line[i]} later"
             )
             return
+    if part.streams and not inspection.broken("look-ahead"):
+        _stream(inspection, "line", part.line, name, market, line)

@@ -51,7 +51,7 @@ def inspect_values(inspection: Inspection, part: Part) -> None:
             text = f"given {name}={clip(value)} the part holds {clip(again)}; store settings as given"
             inspection.found("constructor", f"{text}, and derive from them in the methods")
     try:
-        msgspec.convert(msgspec.to_builtins(given), cls)
+        msgspec.convert(msgspec.to_builtins(part), cls)
     except msgspec.ValidationError as fault:
         inspection.found("limits", f"the settings break the part's own limits: {fault}")
     except TypeError as fault:

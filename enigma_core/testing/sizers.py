@@ -94,7 +94,8 @@ def _sound(inspection: Inspection, where: str, sizing: Sizing, signal: Signal, i
         if sizing.bound == "none":
             inspection.found("bound", f"{where}: the quantity is 0 and bound is 'none'; bound must say why nothing is bought")
         return
-    if quantity % instrument.lot or quantity < instrument.min_quantity:
+    # beyond 27 digits no exact quantity exists: such a size is only asked not to raise
+    if quantity.adjusted() < 27 and (quantity % instrument.lot or quantity < instrument.min_quantity):
         inspection.found(
             "lot",
             f"{where}: {quantity} contracts with a lot of {instrument.lot} and a minimum of {instrument.min_quantity}; "
