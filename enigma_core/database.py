@@ -151,15 +151,26 @@ def verify(path: Path) -> Stamp:
     return stamp(path)
 
 
+def _waits(path: Path) -> bool:
+    """Whether SQLite has work of `path` left in its -wal."""
+    wal = sidecar(path, "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
 def stamp(path: Path) -> Stamp:
     """Whose file it is. Raises `HomeError` for a file that is empty, foreign, or of a newer format."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(HEADER))
+            head = file.read(len(HEADER) + 2)
+            size = file.seek(0, os.SEEK_END)
     except OSError as e:
         raise HomeError(f"cannot read {path}: {e.strerror}") from e
-    if head != HEADER:
+    if not head.startswith(HEADER) or len(head) < len(HEADER) + 2:
         raise damaged(path, "it is empty" if not head else "it is no SQLite file")
+    # SQLite takes the missing end of a last page for zeros and is content; with work left in the -wal it may mend it itself
+    page = int.from_bytes(head[-2:], "big")
+    if page and size % (page if page > 1 else 65536) and not _waits(path):
+        raise damaged(path, "its end is missing")
     db = connect_for_reading(path)
     try:
         (application,) = db.execute("PRAGMA application_id").fetchone()

@@ -273,7 +273,7 @@ class Journal:
                 return
             except sqlite3.OperationalError as e:
                 # another program holds the file (each try has waited busy_timeout); nothing is lost by trying again
-                if e.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if getattr(e, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
 
     def _append(self, step: _Step) -> None:
