@@ -159,8 +159,9 @@ class SimulatedVenue:
                     if held.quantity:
                         yield from self._range(held, bar)
                     held.until = bar.end
-        elif isinstance(event, MarkSeen) and (held := self._held.get(event.symbol)) is not None and held.quantity:
-            if held.side * (event.mark - held.liquidation) <= 0:
+        elif isinstance(event, MarkSeen):
+            held = self._held.get(event.symbol)
+            if held is not None and held.quantity and held.side * (event.mark - held.liquidation) <= 0:
                 yield self._liquidate(held, event.symbol, event.ts)
 
     def _open(self, held: Held, bar: Bar) -> Iterator[Report]:
@@ -186,7 +187,9 @@ class SimulatedVenue:
         size = quantity if quantity is not None else order.quantity
         if order.purpose is Purpose.CLOSE:
             size = min(size, held.quantity)
-        fill = self._costing.fill(order, ts, size, slipped(price, order.side, instrument, self._costing.slippage), instrument, order.reason)
+        fill = self._costing.fill(
+            order, ts, size, slipped(price, order.side, instrument, self._costing.slippage), instrument, order.reason
+        )
         self._filled(held, order, fill)
         return fill
 

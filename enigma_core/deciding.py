@@ -1,0 +1,175 @@
+"""From one scored row to a decision: gates, leverage, size, order. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from enigma_core.errors import ConfigError
+from enigma_core.exiting import first_stops, tightest
+from enigma_core.faults import raised
+from enigma_core.gating import Measured, ask_account, limits
+from enigma_core.matching import liquidation_price
+from enigma_core.model import Decision, Instrument, Order, Purpose, Side, Signal, Sizing
+from enigma_core.parts import Account, Holding, Sizer
+from enigma_core.plan import LeverageRule, Plan
+from enigma_core.scoring import Evaluation, klass
+
+
+class Outcome(NamedTuple):
+    """A decision, the order it led to, and the names of the gates that refused ("size" when nothing could be sized)."""
+
+    decision: Decision
+    order: Order | None
+    refused: tuple[str, ...]
+
+
+def leverage_for(ratio: float, rule: LeverageRule, instrument: Instrument) -> int:
+    """Leverage for a volatility of `ratio` = ATR/close, capped by the rule and the instrument.
+
+    An unknown volatility gets the least of the rule's leverages.
+    """
+    steps = rule.steps if ratio == ratio else ()
+    wanted = next((step.leverage for step in steps if ratio < step.atr), rule.otherwise)
+    return min(wanted, rule.max, instrument.max_leverage)
+
+
+def decision_id(symbol: str, timeframe: str, ts: int) -> str:
+    """The same evaluation has the same id, whoever makes it: ``BTCUSDT-30m-1741257000``."""
+    return f"{symbol.split(':')[0].replace('/', '')}-{timeframe}-{ts // 1000}"
+
+
+class Decider:
+    """Decides on rows of evaluations for one plan."""
+
+    def __init__(self, plan: Plan, instruments: Mapping[str, Instrument]) -> None:
+        if plan.sizer is None:
+            raise ConfigError("sizer is not set: name one, such as {'use': 'atr_risk'}")
+        self._plan = plan
+        self._sizer: Sizer = plan.sizer
+        self._instruments = instruments
+        self._market_limits = limits(plan.market_gates)
+        self._account_limits = limits(plan.account_gates)
+        self._fee = float(plan.costs.taker)
+
+    def holding(self, side: Side, entry: float, leverage: int, atr: float) -> Holding:
+        """A position as exits see it."""
+        return Holding(side, entry, leverage, atr, self._fee, self._fee)
+
+    def decide(self, evaluation: Evaluation, row: int, measured: Sequence[Measured], account: Account, ts: int) -> Outcome:
+        """What to do about `row` of `evaluation`, whose market gates answered `measured`."""
+        symbol = evaluation.symbol
+        verdicts = [m.verdict(row, self._market_limits[m.gate]) for m in measured]
+        refused = tuple(m.gate for m in measured if not m.passed[row])
+        identity = decision_id(symbol, evaluation.timeframe, ts)
+        sizing: Sizing | None = None
+        order: Order | None = None
+        reason = ""
+        faults = list(evaluation.faults_at(row)) if evaluation.faults else []
+        if not evaluation.side[row]:
+            refused, reason = (), "no side: the score is 0"
+        elif refused:
+            reason = f"refused by {', '.join(refused)}"
+        else:
+            signal, reason = self._signal(evaluation, row, ts, faults)
+            if signal is not None:
+                sizing, reason = self._size(signal, account)
+                if not reason and sizing is not None:
+                    signal = msgspec.structs.replace(signal, margin=sizing.margin)
+                    asked, passed = ask_account(self._plan.account_gates, self._account_limits, signal, account)
+                    verdicts.extend(asked)
+                    if passed:
+                        order = self._order(identity, signal, sizing)
+                        reason = "entered"
+                    else:
+                        refused = tuple(v.gate for v in asked if not v.passed)
+                        reason = f"refused by {', '.join(refused)}"
+                else:
+                    refused = ("size",)
+            else:
+                refused = ("size",)
+        column = evaluation.points[:, row].tolist()
+        decision = Decision(
+            id=identity,
+            ts=ts,
+            symbol=symbol,
+            timeframe=evaluation.timeframe,
+            source="engine",
+            score=float(evaluation.score[row]),
+            klass=klass(float(evaluation.score[row]), self._plan.thresholds),
+            confidence=float(evaluation.confidence[row]),
+            agreeing=int(evaluation.agreeing[row]),
+            voting=int(evaluation.voting[row]),
+            points={n: p if p == p else None for n, p in zip(evaluation.names, column, strict=True)},
+            scores={t: s if (s := float(line[row])) == s else None for t, line in evaluation.scores.items()},
+            verdicts=tuple(verdicts),
+            sizing=sizing,
+            order_id=order.id if order is not None else None,
+            reason=reason,
+            faults=tuple(faults),
+        )
+        return Outcome(decision, order, refused)
+
+    def _signal(self, evaluation: Evaluation, row: int, ts: int, faults: list[str]) -> tuple[Signal | None, str]:
+        plan, symbol = self._plan, evaluation.symbol
+        instrument = self._instruments[symbol]
+        side: Side = 1 if evaluation.side[row] > 0 else -1
+        price, atr = float(evaluation.close[row]), float(evaluation.atr[row])
+        leverage = leverage_for(atr / price, plan.leverage, instrument)
+        rule, level = tightest(first_stops(plan.exits, self.holding(side, price, leverage, atr), instrument, faults))
+        if not rule:
+            return None, "no exit gives a stop: a position without one is never opened"
+        stop = level * side
+        liquidation = liquidation_price(price, side, leverage, instrument)
+        if not side * liquidation < level < side * price:
+            return None, f"the stop at {stop:g} is not between liquidation at {liquidation:g} and the price {price:g}"
+        return Signal(
+            ts=ts,
+            symbol=symbol,
+            side=side,
+            price=price,
+            score=float(evaluation.score[row]),
+            klass=klass(float(evaluation.score[row]), plan.thresholds),
+            confidence=float(evaluation.confidence[row]),
+            atr=atr,
+            leverage=leverage,
+            stop=stop,
+        ), ""
+
+    def _size(self, signal: Signal, account: Account) -> tuple[Sizing | None, str]:
+        try:
+            sizing = self._sizer.size(signal, self._instruments[signal.symbol], account)
+            if not (sizing.quantity.is_finite() and sizing.margin.is_finite() and sizing.quantity >= 0 <= sizing.margin):
+                return None, f"{self._sizer.name} answered {sizing.quantity} contracts on a margin of {sizing.margin}"
+            if sizing.leverage > signal.leverage:
+                return sizing, f"{self._sizer.name} asked for leverage {sizing.leverage}; {signal.leverage} is the most here"
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own: no trade
+            return None, f"{self._sizer.name} {raised(error)}"
+        return sizing, "" if sizing.quantity else f"nothing to trade: {sizing.bound} leaves no whole lot"
+
+    def _order(self, identity: str, signal: Signal, sizing: Sizing) -> Order:
+        return Order(
+            id=f"{identity}-in",
+            decision_id=identity,
+            ts=signal.ts,
+            symbol=signal.symbol,
+            side=signal.side,
+            quantity=sizing.quantity,
+            purpose=Purpose.ENTRY,
+            leverage=sizing.leverage,
+            margin=sizing.margin,
+            atr=signal.atr if math.isfinite(signal.atr) else math.nan,
+            reason="entry",
+        )
+
+
+def candidates(evaluation: Evaluation, measured: Sequence[Measured]) -> np.ndarray:
+    """The rows that have a side and pass all market gates: (n,) bool."""
+    passed = (evaluation.side != 0) & np.isfinite(evaluation.score)
+    for m in measured:
+        passed &= m.passed
+    return passed

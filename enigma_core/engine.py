@@ -1,0 +1,268 @@
+"""One step of trading: an event goes in, what is to be recorded and done comes out. Pure, and the whole of it.
+
+A report (fill, funding, end of an order) changes the book and may call for protective orders. A set of closed bars moves
+the marks, then the stops of what is held, then decides on what is not. Nothing here waits, reads a clock or does IO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+import numpy as np
+
+from enigma_core.book import Book, Position
+from enigma_core.deciding import Decider
+from enigma_core.exiting import aims, closings, first_stops, shares, stop_lines, tightest
+from enigma_core.gating import ask_market
+from enigma_core.market import BarsClosed, Market
+from enigma_core.model import (
+    ZERO,
+    Bar,
+    Cancel,
+    DayOpened,
+    Decision,
+    Fill,
+    Instrument,
+    Marked,
+    Order,
+    Purpose,
+    Trade,
+)
+from enigma_core.parts import Holding, Note, Path, Report
+from enigma_core.plan import Plan
+from enigma_core.scoring import Evaluation
+from enigma_core.timeframes import day_end
+
+Record = Report | Order | Cancel | Decision | Trade | DayOpened | Marked | Note
+"""What a step gives back: first what happened, then what is to be done."""
+
+
+class Scorer(Protocol):
+    """Scores one symbol as its bars close."""
+
+    @property
+    def primary_closed(self) -> bool:
+        """True when the bar pushed last closed a bar of the primary timeframe."""
+        ...
+
+    def push(self, bar: Bar) -> None: ...
+    def evaluate(self, market: Market | None, now: int) -> Evaluation:
+        """The one row that has just closed."""
+        ...
+
+
+class Track:
+    """A position's bars since entry, and the rule whose stop is in force."""
+
+    __slots__ = ("_bars", "_n", "closing", "holding", "level", "rule")
+
+    def __init__(self, holding: Holding) -> None:
+        self.holding = holding
+        self.level = -np.inf
+        """The stop in force, times the side."""
+        self.rule = ""
+        self.closing = False
+        self._bars = np.empty((5, 64))
+        self._n = 0
+
+    def append(self, bar: Bar, score: float) -> None:
+        if self._n == self._bars.shape[1]:
+            self._bars = np.concatenate([self._bars, np.empty_like(self._bars)], axis=1)
+        self._bars[:, self._n] = bar.open, bar.high, bar.low, bar.close, score
+        self._n += 1
+
+    @property
+    def path(self) -> Path:
+        return Path(*self._bars[:, : self._n])
+
+
+class Engine:
+    """The trading of one account. The state is the book's; tracks can be made again from history."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        book: Book,
+        instruments: Mapping[str, Instrument],
+        scorers: Mapping[str, Scorer],
+        markets: Mapping[str, Market] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.book = book
+        self.decider = Decider(plan, instruments)
+        self.rejected: dict[str, int] = {}
+        """How often each gate refused a signal; "size" where nothing could be sized."""
+        self._instruments = instruments
+        self._scorers = scorers
+        self._markets = markets or {}
+        self._tracks: dict[str, Track] = {}
+
+    def step(self, event: Report | BarsClosed) -> list[Record]:
+        """Take in one event; records in the order they belong to the journal. Orders and cancels among them are to be sent."""
+        if type(event) is BarsClosed:
+            return self._bars(event)
+        return self._report(event)  # type: ignore[arg-type]
+
+    # reports
+
+    def _report(self, report: Report) -> list[Record]:
+        out: list[Record] = [report]
+        symbol = report.symbol
+        working = self.book.orders.get(report.order_id) if isinstance(report, Fill) else None
+        resting = [w.order for w in self.book.orders.values() if w.order.symbol == symbol and w.order.purpose is not Purpose.ENTRY]
+        trade = self.book.apply(report)
+        if trade is not None:
+            self._tracks.pop(symbol, None)
+            out.append(trade)
+            filled = report.order_id if isinstance(report, Fill) else ""
+            out.extend(Cancel(ts=report.ts, order_id=o.id, symbol=symbol) for o in resting if o.id != filled)
+        elif isinstance(report, Fill) and working is not None:
+            if working.order.purpose is Purpose.ENTRY:
+                self._protect(report, out)
+            else:
+                self._stop_again(report, out)
+        return out
+
+    def _protect(self, fill: Fill, out: list[Record]) -> None:
+        """An entry has filled, perhaps in part: its stop goes out before anything else, then its targets."""
+        position = self.book.positions[fill.symbol]
+        instrument = self._instruments[fill.symbol]
+        faults: list[str] = []
+        track = Track(self.decider.holding(position.side, float(position.price), position.leverage, position.atr))
+        track.rule, track.level = tightest(first_stops(self.plan.exits, track.holding, instrument, faults))
+        self._tracks[fill.symbol] = track
+        if track.rule:
+            self._place(self._stop(position, track, fill.ts), out)
+        else:
+            self._place(self._close(position, fill.ts, "unprotected"), out)
+        goals = aims(self.plan.exits, track.holding, instrument, faults)
+        for number, (aim, share) in enumerate(zip(goals, shares(goals, fill.quantity, instrument), strict=True), 1):
+            if share:
+                self._place(self._target(position, number, aim.rule, instrument.price(float(aim.level)), share, fill.ts), out)
+        self._tell(faults, fill.symbol, fill.ts, out)
+
+    def _stop_again(self, fill: Fill, out: list[Record]) -> None:
+        """A target took part of the position: the stop shrinks with it."""
+        position, track = self.book.positions[fill.symbol], self._tracks.get(fill.symbol)
+        if track is not None and track.rule:
+            self._place(self._stop(position, track, fill.ts, f"-q{position.quantity.normalize():f}"), out)
+
+    # bars
+
+    def _bars(self, event: BarsClosed) -> list[Record]:
+        out: list[Record] = []
+        scored: dict[str, Evaluation] = {}
+        for symbol, bar in event.bars.items():
+            scorer = self._scorers[symbol]
+            scorer.push(bar)
+            if scorer.primary_closed:
+                scored[symbol] = scorer.evaluate(self._markets.get(symbol), event.ts)
+            if symbol in self.book.positions:
+                self.book.mark(symbol, self._instruments[symbol].price(bar.close))
+        if self.book.positions:
+            marks = {s: p.mark for s, p in self.book.positions.items()}
+            out.append(Marked(ts=event.ts, equity=self.book.equity, prices=marks))
+        if event.ts >= self.book.day_end:
+            self._open_day(event.ts, out)
+        for symbol, bar in event.bars.items():
+            if symbol in self._tracks:
+                evaluation = scored.get(symbol)
+                self._manage(symbol, bar, float(evaluation.score[0]) if evaluation is not None else np.nan, event.ts, out)
+        for symbol, evaluation in scored.items():
+            if not self.book.holds(symbol):
+                self._decide(evaluation, event.ts, out)
+        return out
+
+    def _open_day(self, ts: int, out: list[Record]) -> None:
+        cleared = any(gate.clears(self.book) for gate in self.plan.account_gates.values())
+        day = DayOpened(ts=ts, equity=self.book.equity, end=day_end(ts, self.plan.risk.zone), streak_cleared=cleared)
+        self.book.apply(day)
+        out.append(day)
+
+    def _manage(self, symbol: str, bar: Bar, score: float, ts: int, out: list[Record]) -> None:
+        """The stop of a position held, as of this close; it only tightens. Perhaps a wish to close."""
+        position, track, faults = self.book.positions[symbol], self._tracks[symbol], []
+        track.append(bar, score)
+        if track.closing:
+            return
+        path = track.path
+        instrument = self._instruments[symbol]
+        best, rule = track.level, ""
+        for name, levels in stop_lines(self.plan.exits, track.holding, path, instrument, faults).items():
+            if levels[-1] > best:
+                best, rule = float(levels[-1]), name
+        if rule:
+            track.level, track.rule = best, rule
+            self._place(self._stop(position, track, ts), out)
+        for name, wanted in closings(self.plan.exits, track.holding, path, faults).items():
+            if wanted[-1]:
+                track.closing = True
+                self._place(self._close(position, ts, name), out)
+                break
+        self._tell(faults, symbol, ts, out)
+
+    def _decide(self, evaluation: Evaluation, ts: int, out: list[Record]) -> None:
+        if evaluation.score[0] != evaluation.score[0]:
+            return
+        decision, order, refused = self.decider.decide(evaluation, 0, ask_market(self.plan.market_gates, evaluation), self.book, ts)
+        for gate in refused:
+            self.rejected[gate] = self.rejected.get(gate, 0) + 1
+        out.append(decision)
+        if order is not None:
+            self._place(order, out)
+
+    # orders
+
+    def _place(self, order: Order, out: list[Record]) -> None:
+        self.book.apply(order)
+        out.append(order)
+
+    def _stop(self, position: Position, track: Track, ts: int, suffix: str = "") -> Order:
+        price = self._instruments[position.symbol].price(track.level * position.side)
+        return _exit_order(position, f"sl{ts // 1000}{suffix}", ts, Purpose.STOP, track.rule, position.quantity, price)
+
+    def _close(self, position: Position, ts: int, reason: str) -> Order:
+        return _exit_order(position, "out", ts, Purpose.CLOSE, reason, position.quantity, None)
+
+    @staticmethod
+    def _target(position: Position, number: int, rule: str, price: Decimal, quantity: Decimal, ts: int) -> Order:
+        return _exit_order(position, f"tp{number}-{ts // 1000}", ts, Purpose.TARGET, rule, quantity, price)
+
+    @staticmethod
+    def _tell(faults: Sequence[str], symbol: str, ts: int, out: list[Record]) -> None:
+        out.extend(Note(ts, "exit_fault", f"{symbol}: an exit rule failed; the stop in force stays", text) for text in faults)
+
+    # recovery
+
+    def resume(self, symbol: str, bars: Sequence[Bar]) -> None:
+        """Make the track of a position again after a restart, from its bars since entry and the stop on record."""
+        position = self.book.positions[symbol]
+        track = Track(self.decider.holding(position.side, float(position.price), position.leverage, position.atr))
+        for bar in bars:
+            track.append(bar, np.nan)
+        if position.stop is not None:
+            track.level = float(position.stop) * position.side
+        orders = [w.order for w in self.book.orders.values() if w.order.symbol == symbol]
+        track.rule = next((o.reason for o in orders if o.purpose is Purpose.STOP), "")
+        track.closing = any(o.purpose is Purpose.CLOSE for o in orders)
+        self._tracks[symbol] = track
+
+
+def _exit_order(
+    position: Position, part: str, ts: int, purpose: Purpose, reason: str, quantity: Decimal, price: Decimal | None
+) -> Order:
+    return Order(
+        id=f"{position.decision_id}-{part}",
+        decision_id=position.decision_id,
+        ts=ts,
+        symbol=position.symbol,
+        side=-1 if position.side > 0 else 1,
+        quantity=quantity,
+        purpose=purpose,
+        price=price,
+        leverage=position.leverage,
+        margin=ZERO,
+        reason=reason,
+    )

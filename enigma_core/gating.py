@@ -1,0 +1,85 @@
+"""Asking the gates. A gate that raises or answers rubbish blocks, and is named: risk fails closed. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from enigma_core.faults import raised, shape_reason
+from enigma_core.lines import Floats
+from enigma_core.model import Signal, Verdict
+from enigma_core.parts import Account, AccountGate, Bools, MarketGate
+from enigma_core.scoring import Evaluation
+
+
+class Measured(NamedTuple):
+    """What one market gate measured over an evaluation: `values` and `passed` are (n,)."""
+
+    gate: str
+    values: Floats
+    passed: Bools
+    abstained: bool
+    error: str | None
+
+    def verdict(self, row: int, limit: str) -> Verdict:
+        """The verdict on one row."""
+        value = float(self.values[row])
+        return Verdict(
+            self.gate, value if math.isfinite(value) else None, limit, bool(self.passed[row]), self.abstained, self.error
+        )
+
+
+def limits(gates: Mapping[str, MarketGate | AccountGate]) -> dict[str, str]:
+    """Each gate's limit as a person reads it; a gate that cannot say has a question mark."""
+    told = {}
+    for name, gate in gates.items():
+        try:
+            told[name] = str(gate.limit)
+        except (Exception, SystemExit):  # noqa: BLE001 - only the text is lost
+            told[name] = "?"
+    return told
+
+
+def ask_market(gates: Mapping[str, MarketGate], evaluation: Evaluation) -> list[Measured]:
+    """Every market gate over all n rows of `evaluation`."""
+    return [_measured(name, gate, evaluation) for name, gate in gates.items()]
+
+
+def _measured(name: str, gate: MarketGate, evaluation: Evaluation) -> Measured:
+    n = len(evaluation)
+    try:
+        if not gate.applies(evaluation):
+            return Measured(name, np.full(n, math.nan), np.ones(n, np.bool_), True, None)
+        values = gate.measure(evaluation)
+        reason = shape_reason(values, n)
+        if reason is None:
+            passed = gate.passes(values)
+            if isinstance(passed, np.ndarray) and passed.shape == (n,) and passed.dtype == np.bool_:
+                # a gate's own comparison may let NaN through; ours does not
+                return Measured(name, values, passed & (values - values == 0), False, None)
+            reason = "passes() must answer a bool for every row"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
+        reason = raised(error)
+    return Measured(name, np.full(n, math.nan), np.zeros(n, np.bool_), False, f"{name}: {reason}")
+
+
+def ask_account(
+    gates: Mapping[str, AccountGate], told: Mapping[str, str], signal: Signal, account: Account
+) -> tuple[Sequence[Verdict], bool]:
+    """Every account gate on one signal: the verdicts, and whether all let it through."""
+    verdicts = []
+    all_pass = True
+    for name, gate in gates.items():
+        try:
+            value = float(gate.measure(signal, account))
+            passed = math.isfinite(value) and bool(gate.passes(value))
+            until = None if passed else gate.until(signal, account)
+            verdict = Verdict(name, value if math.isfinite(value) else None, told[name], passed, False, None, until)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
+            verdict = Verdict(name, None, told[name], False, False, f"{name}: {raised(error)}")
+        all_pass &= verdict.passed
+        verdicts.append(verdict)
+    return verdicts, all_pass
