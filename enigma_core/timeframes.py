@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -17,6 +18,7 @@ from enigma_core.errors import ConfigError
 from enigma_core.model import Candles
 
 Moments = npt.NDArray[np.int64]
+M = TypeVar("M", int, Moments)
 
 UNITS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 DAY = UNITS["d"]
@@ -55,8 +57,8 @@ def _parse(timeframe: str) -> int:
     return length
 
 
-def bucket_start(ts: Moments, timeframe: str) -> Moments:
-    """The open of the `timeframe` bar that each moment (ms) lies in: same shape."""
+def bucket_start(ts: M, timeframe: str) -> M:
+    """The open of the `timeframe` bar that each moment (ms) lies in: a number, or an array of the same shape."""
     length = milliseconds(timeframe)
     origin = MONDAY if length == WEEK else 0
     return (ts - origin) // length * length + origin
