@@ -16,6 +16,7 @@ from enigma_plugins.feeds._tables import TIME
 
 WANTED = {"ts_ms": TIME, "funding_rate": ("fundingrate", "rate")}
 SUFFIX = "_funding"
+MINUTE = 60_000
 
 
 def find(folders: Iterable[Path]) -> dict[str, Path]:
@@ -30,9 +31,12 @@ def find(folders: Iterable[Path]) -> dict[str, Path]:
 
 
 def settlements(path: Path) -> Funding:
-    """The settlements in a file, ascending. Raises `DataError` by line for rates that cannot be and for disorder."""
+    """The settlements in a file, ascending, to the minute: venues note them some milliseconds late.
+
+    Raises `DataError` by line for rates that cannot be and for disorder.
+    """
     table = read(path, WANTED)
-    ts, rate = times(table), table.columns[1]
+    ts, rate = np.rint(times(table) / MINUTE).astype(np.int64) * MINUTE, table.columns[1]
     bad = ~(np.abs(rate) < 1)
     if bad.any():
         row = int(np.argmax(bad))

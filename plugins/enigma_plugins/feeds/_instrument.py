@@ -42,6 +42,5 @@ def _fits(prices: Floats, decimals: int) -> bool:
 def lot_at(price: float) -> Decimal:
     """The largest power of ten of base currency that is worth at most one unit of quote at `price`."""
     exact = Decimal(repr(price))
-    lot = Decimal(1).scaleb(-exact.adjusted())
-    lot = lot if lot * exact <= 1 else lot / 10
-    return Decimal(1).scaleb(lot.adjusted())
+    power = -exact.adjusted()
+    return Decimal(10) ** (power if exact.scaleb(power) <= 1 else power - 1)

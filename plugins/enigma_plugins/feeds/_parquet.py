@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,12 +18,11 @@ HEAD = 1000
 def parse(path: Path, wanted: Columns, head: bool = False) -> Table:
     """The `wanted` columns of a Parquet file; `head` stops after a thousand rows. Raises `DataError`."""
     try:
-        import pyarrow
-        import pyarrow.parquet
+        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as error:
         raise DataError(f'{path}: Parquet needs pyarrow, which is not installed: pip install "miniature-enigma[data]"') from error
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             chosen = [names[i] for i in pick(path, [str(name).lower() for name in names], wanted)]
             if head:
@@ -37,18 +38,16 @@ def parse(path: Path, wanted: Columns, head: bool = False) -> Table:
     return Table(columns, (Source(path, range(1, len(table) + 1)),))
 
 
-def _column(path: Path, name: str, column: object) -> Floats:
+def _column(path: Path, name: str, column: Any) -> Floats:
     """A column as float64: dates as ms, missing values as NaN."""
-    import pyarrow
-    import pyarrow.compute
-
-    kind = column.type  # type: ignore[attr-defined]
+    pyarrow, compute = import_module("pyarrow"), import_module("pyarrow.compute")
+    kind = column.type
     if pyarrow.types.is_timestamp(kind):
-        column = pyarrow.compute.cast(column, pyarrow.timestamp("ms", kind.tz), safe=False)
-        column = pyarrow.compute.cast(column, pyarrow.int64())
+        column = compute.cast(column, pyarrow.timestamp("ms", kind.tz), safe=False)
+        column = compute.cast(column, pyarrow.int64())
     elif pyarrow.types.is_date(kind):
-        column = pyarrow.compute.cast(pyarrow.compute.cast(column, pyarrow.timestamp("ms")), pyarrow.int64())
+        column = compute.cast(compute.cast(column, pyarrow.timestamp("ms")), pyarrow.int64())
     elif not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_decimal(kind)):
         raise DataError(f"{path}: the column {name} holds {kind}, not numbers")
-    values = pyarrow.compute.cast(column, pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False)
+    values = compute.cast(column, pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False)
     return np.array(values, np.float64)

@@ -11,8 +11,9 @@ import numpy as np
 from enigma_core.errors import DataError
 from enigma_core.market import Funding
 from enigma_core.model import Candles, Instrument
-from enigma_core.timeframes import bucket_start, fits, milliseconds, resample
+from enigma_core.timeframes import fits, milliseconds, resample
 from enigma_plugins.feeds import _funding
+from enigma_plugins.feeds._bars import bar_at_or_after
 from enigma_plugins.feeds._check import DataReport, checked, commonest_step, times
 from enigma_plugins.feeds._files import SUFFIXES, read, stem
 from enigma_plugins.feeds._instrument import inferred
@@ -89,11 +90,7 @@ class Shelf:
             offered = ", ".join(one.timeframe for one in self._of(symbol))
             raise DataError(f"{symbol}: bars of {timeframe} cannot be made from those in {self.place} ({offered})")
         bars = max(usable, key=lambda one: milliseconds(one.timeframe)).read()[0]
-        first = 0
-        if start is not None:
-            opens = int(bucket_start(np.array([start]), timeframe)[0])
-            opens += milliseconds(timeframe) if opens < start else 0
-            first = int(np.searchsorted(bars.ts, opens))
+        first = 0 if start is None else int(np.searchsorted(bars.ts, bar_at_or_after(start, timeframe)))
         last = len(bars) if end is None else int(np.searchsorted(bars.ts, end))
         return resample(bars if (first, last) == (0, len(bars)) else bars[first:last], timeframe)
 
