@@ -112,6 +112,37 @@ def metrics(
     )
 
 
+def marked_equity(
+    start: float, trades: Iterable[Trade], closes: Mapping[str, tuple[np.ndarray, Floats]], multipliers: Mapping[str, float]
+) -> tuple[np.ndarray, Floats]:
+    """Equity at every bar's close, open positions valued at it: (ts int64 ms, equity float64), both (n,).
+
+    `closes` gives each symbol's bar ends (int64 ms, ascending) and closes; between a symbol's bars its last one counts. A
+    trade counts with its whole quantity from the first close after its entry, and with its net, all costs in it, from its exit.
+    """
+    ends = [ts for ts, _ in closes.values() if len(ts)]
+    if not ends:
+        return np.empty(0, np.int64), np.empty(0)
+    same = all(len(ts) == len(ends[0]) and np.array_equal(ts, ends[0]) for ts in ends[1:])
+    grid = ends[0] if same else np.unique(np.concatenate(ends))
+    steps = np.zeros(len(grid) + 1)
+    held = {symbol: np.zeros(len(ts)) for symbol, (ts, _) in closes.items()}
+    for trade in trades:
+        steps[np.searchsorted(grid, trade.exit_ts)] += float(trade.net)
+        ts, prices = closes[trade.symbol]
+        part = slice(np.searchsorted(ts, trade.entry_ts, side="right"), np.searchsorted(ts, trade.exit_ts))
+        size = (1 if trade.side == "long" else -1) * float(trade.quantity) * multipliers[trade.symbol]
+        held[trade.symbol][part] += size * (prices[part] - float(trade.entry_price))
+    equity = start + np.cumsum(steps[:-1])
+    for symbol, (ts, _) in closes.items():
+        if len(ts) == len(grid):
+            equity += held[symbol]
+        elif len(ts):
+            at = np.searchsorted(ts, grid, side="right") - 1
+            equity += np.where(at >= 0, held[symbol][at], 0.0)
+    return grid, equity
+
+
 def daily_returns(ts: np.ndarray, values: Floats, start: float, span: tuple[int, int]) -> Floats:
     """Return of each UTC day that `span` touches: equity at its end / equity at its start - 1, shape (days,).
 

@@ -150,6 +150,33 @@ def test_breakdown_sums_to_the_whole_and_puts_the_best_first() -> None:
     assert {row.key: row.trades for row in report.by_exit_reason(trades)} == {"take_profit": 3, "end": 1}
 
 
+def test_equity_between_entry_and_exit_is_marked_at_each_close() -> None:
+    ends = np.arange(1, 6, dtype=np.int64) * HOUR + MONDAY
+    closes = {"BTC/USDT:USDT": (ends, np.array([50_000.0, 49_000.0, 51_000.0, 51_250.0, 40_000.0]))}
+    long = trade("28.542", entry_ts=MONDAY, exit_ts=MONDAY + 4 * HOUR)
+    ts, equity = report.marked_equity(10_000.0, [long], closes, {"BTC/USDT:USDT": 0.001})
+    assert ts.tolist() == ends.tolist()
+    assert equity == pytest.approx([10_000.0, 9_976.0, 10_024.0, 10_028.542, 10_028.542])
+    short = trade("5", side="short", entry_ts=MONDAY, exit_ts=MONDAY + 4 * HOUR)
+    assert report.marked_equity(10_000.0, [short], closes, {"BTC/USDT:USDT": 0.001})[1][1] == pytest.approx(10_024.0)
+
+
+def test_a_symbol_without_a_bar_counts_at_its_last_close() -> None:
+    a = np.array([1, 2, 3, 4], np.int64) * HOUR + MONDAY
+    b = a[[1, 3]]
+    closes = {"A": (a, np.full(4, 100.0)), "B": (b, np.array([110.0, 120.0]))}
+    one = trade("0", symbol="B", entry_ts=MONDAY + HOUR, exit_ts=MONDAY + 9 * HOUR, entry_price=Decimal(100), quantity=Decimal(1))
+    assert report.marked_equity(1_000.0, [one], closes, {"A": 1.0, "B": 1.0})[1].tolist() == [1_000.0, 1_010.0, 1_010.0, 1_020.0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 49), st.integers(0, 9), st.decimals(-100, 100, places=3)), max_size=20))
+def test_the_last_of_the_curve_is_start_plus_all_nets_once_flat(rows: list[tuple[int, int, Decimal]]) -> None:
+    ends = np.arange(1, 61, dtype=np.int64) * HOUR + MONDAY
+    trades = [trade(str(net), symbol="A", entry_ts=MONDAY + at * HOUR, exit_ts=MONDAY + (at + n) * HOUR) for at, n, net in rows]
+    curve = report.marked_equity(1_000.0, trades, {"A": (ends, np.linspace(1, 2, 60))}, {"A": 1.0})[1]
+    assert curve[-1] == pytest.approx(1_000.0 + float(sum(net for *_, net in rows)))
+
+
 moneys = st.decimals(min_value=-1000, max_value=1000, places=6)
 
 
