@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from enigma_core.lines import Floats
-from enigma_core.model import ZERO, Trade
+from enigma_core.model import ZERO, Trade, money
 
 DAY = 86_400_000
 DAYS_A_YEAR = 365
@@ -103,7 +103,7 @@ def metrics(
         sortino=sortino(returns),
         calmar=_calmar(grown, drawdown, span),
         max_drawdown=drawdown,
-        expectancy=sum(nets, ZERO) / len(nets) if nets else None,
+        expectancy=money(sum(nets, ZERO) / len(nets)) if nets else None,
         exposure=exposure(trades, span),
         fees=sum((trade.fees for trade in trades), ZERO),
         funding=sum((trade.funding for trade in trades), ZERO),

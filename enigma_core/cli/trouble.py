@@ -14,7 +14,7 @@ import rich_click as click
 
 def say(sentence: str, error: BaseException | None = None) -> None:
     """``Error: sentence`` in red on stderr, where stderr is a terminal and NO_COLOR is unset; then the traceback of `error`."""
-    text = f"Error: {' '.join(sentence.split())}"
+    text = "Error: " + "\n".join(line.rstrip() for line in sentence.splitlines() if line.strip())
     if coloured(sys.stderr):
         text = click.style(text, fg="red")
     click.echo(text, err=True)

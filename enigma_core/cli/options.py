@@ -1,0 +1,143 @@
+"""Options that commands share, and what they lead to: a plan, its feed, its symbols."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from enigma_core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from enigma_core.config import Tree
+    from enigma_core.model import Instrument
+    from enigma_core.parts import Feed
+    from enigma_core.plan import Plan
+    from enigma_core.plugins import Catalogue
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SETTINGS = (
+    click.option("-c", "--config", type=click.Path(dir_okay=False), help="Configuration file. [default: strategy_config.json]"),
+    click.option("-s", "--strategy", metavar="NAME", help="Strategy to lay over it: a name of strategies/, or a file."),
+    click.option("--set", "sets", metavar="PATH=VALUE", multiple=True, help="One setting, as in gates.score.min=60. Repeatable."),
+    click.option("-p", "--pairs", metavar="SYMBOL", multiple=True, help="Symbols to trade, as in BTC/USDT:USDT. Repeatable."),
+    click.option("-i", "--timeframe", metavar="TIMEFRAME", help="Primary timeframe, as in 30m."),
+)
+
+
+def settings_options(command: F) -> F:
+    """Everything that shapes a plan: ``-c -s --set -p -i``."""
+    return functools.reduce(lambda made, option: option(made), reversed(_SETTINGS), command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+home_option = click.option(
+    "--home", type=click.Path(file_okay=False), help="Folder of the run. [env: ENIGMA_HOME; default: enigma_data]"
+)
+
+
+def planned(
+    config: str | None, strategy: str | None, sets: Sequence[str], flags: Mapping[str, Any]
+) -> tuple[Plan, Tree, Catalogue]:
+    """The plan that options describe, where its settings come from, and the plugins there are.
+
+    Raises `ConfigError` with everything that is wrong.
+    """
+    from enigma_core import config as settings
+    from enigma_core.plugins import Catalogue
+
+    tree = settings.load(config, strategy, sets, flags={path: value for path, value in flags.items() if value is not None})
+    catalogue = Catalogue.load(tree.plugin_folders)
+    return settings.resolve(tree, catalogue), tree, catalogue
+
+
+def pick(feed: Feed, pairs: Iterable[str], configured: Sequence[str]) -> tuple[str, ...]:
+    """The symbols to trade: `pairs` as typed, else those of the configuration, else all the feed has.
+
+    ``BTC/USDT``, ``BTCUSDT`` and ``btc`` stand for ``BTC/USDT:USDT`` where the feed has just one such symbol. Raises `DataError`
+    naming the nearest symbols.
+    """
+    wanted = [pair for given in pairs for pair in given.replace(",", " ").split()]
+    if not wanted:
+        return tuple(configured) or feed.symbols()
+    offered = feed.symbols()
+    return tuple(dict.fromkeys(_matching(pair, offered) for pair in wanted))
+
+
+def _matching(pair: str, offered: Sequence[str]) -> str:
+    if pair in offered:
+        return pair
+    bare = re.sub(r"[^A-Z0-9]", "", pair.upper().split(":")[0])
+    found = [s for s in offered if bare in (re.sub(r"[^A-Z0-9]", "", s.split(":")[0]), s.split("/")[0])]
+    if len(found) == 1:
+        return found[0]
+    near = found or difflib.get_close_matches(pair.upper(), offered, 3, 0.3) or offered[:3]
+    raise DataError(f"-p {pair}: the feed has no such symbol; did you mean {' or '.join(near)}?")
+
+
+def instruments(plan: Plan, feed: Feed, symbols: Iterable[str]) -> dict[str, Instrument]:
+    """Each symbol's instrument: the feed's, with what the section ``instruments`` says laid over it."""
+    import msgspec
+
+    from enigma_core.model import Instrument
+
+    made = {}
+    for symbol in symbols:
+        own = feed.instrument(symbol)
+        over = plan.instruments.get(symbol, {})
+        try:
+            made[symbol] = msgspec.convert({**msgspec.to_builtins(own), **over}, Instrument, strict=False) if over else own
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"instruments.{symbol}: {error}") from None
+    return made
+
+
+def timerange(text: str | None) -> tuple[int | None, int | None]:
+    """``20250310-20250401`` as ms: from the first moment of one day to the last of the other; either side may be left out.
+
+    A side may also be a time in seconds or milliseconds. Raises `ConfigError` for anything else.
+    """
+    if not text:
+        return None, None
+    sides = text.replace(" ", "").split("-")
+    if len(sides) != 2 or not any(sides):
+        raise ConfigError(f"--timerange {text}: write START-END, as in 20250310-20250401; either may be left out")
+    start, end = _moment(sides[0], text, last=False), _moment(sides[1], text, last=True)
+    if start is not None and end is not None and start >= end:
+        raise ConfigError(f"--timerange {text}: it ends before it starts")
+    return start, end
+
+
+def _moment(side: str, text: str, *, last: bool) -> int | None:
+    if not side:
+        return None
+    if re.fullmatch(r"\d{8}", side, re.ASCII):
+        try:
+            day = datetime.strptime(side, "%Y%m%d").replace(tzinfo=UTC)
+            return round((day + timedelta(days=last)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            pass
+    elif re.fullmatch(r"\d{10}|\d{13}", side, re.ASCII):
+        return int(side) * (1000 if len(side) == 10 else 1)
+    raise ConfigError(f"--timerange {text}: {side} is no day; write YYYYMMDD, or a time in seconds or milliseconds")
+
+
+def writable(path: Path, option: str) -> Path:
+    """`path`, known to be one that can be written before the work begins. Raises `ConfigError`."""
+    import os
+
+    folder = path.parent
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: this is a folder; name a file")
+    if not folder.is_dir():
+        raise ConfigError(f"{option} {path}: there is no folder {folder}; make it first")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise ConfigError(f"{option} {path}: it cannot be written; check its rights or name another file")
+    return path
