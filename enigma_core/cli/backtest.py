@@ -68,11 +68,15 @@ def backtest(
 
     from enigma_core import shells
     from enigma_core.journal import Memory
+    from enigma_core.records import Started
 
     feed = plan.feed
     assert feed is not None
     instruments = options.instruments(plan, feed, candles)
     memory = Memory() if journal is not None else None
+    if memory is not None:
+        start = min(int(bars.ts[0]) for bars in candles.values())
+        memory.write([Started(ts=start, cash=plan.account.equity, instruments=instruments)], start)
     with _progress(as_json) as told:
         result = shells.backtest(
             plan,
@@ -97,7 +101,7 @@ def backtest(
         if export is not None:
             click.echo(f"The trades are in {export}.")
         if journal is not None:
-            click.echo(f"The journal is in {journal}: enigma why explains its decisions.")
+            click.echo(f"The journal is in {journal}: enigma why --last 5 --db-url {journal}")
 
 
 def _config_file() -> str:
