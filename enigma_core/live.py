@@ -66,12 +66,12 @@ class Reader:
             if answer is None and self.bound is None:
                 self.silent, self.value = True, NAN
                 return None
-            reason = shape_reason(answer, len(candles))
+            reason = shape_reason(answer, len(candles.ts))
             if reason is None:
-                self.value = float(answer[-1])
+                self.value = value = float(answer[-1])
                 if self.bound is None:
                     return None
-                reason = check_one(self.value, self.bound, bars.count > self.warmup)
+                reason = check_one(value, self.bound, bars.count > self.warmup)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
             reason = raised(error)
             # some of its lines may have moved on and others not: start again from the bars that are held

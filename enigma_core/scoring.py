@@ -1,7 +1,8 @@
 """Points to score, class, confidence, agreement: the Evaluation of one symbol's primary bars.
 
-A backtest evaluates all bars at once, the live path the newest one (`live.LiveEvaluator`). Both go through `tally` and
-`judge`: the same floating-point operations in the same order, so a live row equals its row of the backtest to the last bit.
+A backtest evaluates all bars at once, the live path the newest one (`live.LiveEvaluator`). Both add votes up in the order of
+the configuration and judge them by `judge`, the same floating-point operations in the same order, so a live row equals its
+row of the backtest to the last bit.
 """
 
 from __future__ import annotations
@@ -138,34 +139,32 @@ def voters(plan: Plan) -> dict[str, Indicator]:
 
 
 class Tally(msgspec.Struct, eq=False):
-    """The votes of each bar: sum of points, how many are positive, negative, and not abstaining."""
+    """The votes of each bar: sum of points, how many are positive, negative, and not abstaining. Arrays (n,), or numbers."""
 
     score: Any
     bulls: Any
     bears: Any
     voting: Any
 
+    @classmethod
+    def empty(cls, n: int) -> Tally:
+        """No votes yet, for n bars."""
+        return cls(np.zeros(n), *np.zeros((3, n), np.int16))
 
-def tally(answers: Iterable[Checked | None], n: int) -> Tally:
-    """Votes added up in the order given, bar by bar: (n,). None abstains throughout."""
-    score = np.zeros(n)
-    bulls, bears, voting = np.zeros((3, n), np.int16)
-    for answer in answers:
-        if answer is None:
-            continue
+    def add(self, answer: Checked) -> None:
+        """One indicator's votes on top. Sums depend on the order to the last bit: it is that of the configuration."""
         points = answer.points
         if answer.first >= 0:
-            score[answer.first :] += points[answer.first :]
+            self.score[answer.first :] += points[answer.first :]
         else:
-            score += np.where(answer.known, points, 0.0)
-        bulls += points > 0
-        bears += points < 0
-        voting += answer.known
-    return Tally(score, bulls, bears, voting)
+            self.score += np.where(answer.known, points, 0.0)
+        self.bulls += points > 0
+        self.bears += points < 0
+        self.voting += answer.known
 
 
 def tally_one(points: Iterable[float]) -> Tally:
-    """`tally` for one bar: NaN abstains."""
+    """All votes on one bar: NaN abstains."""
     score, bulls, bears, voting = 0.0, 0, 0, 0
     for point in points:
         if point == point:
@@ -184,9 +183,23 @@ class Judgement(msgspec.Struct, eq=False):
     confidence: Any
 
 
+def rounded(x: Any) -> Any:
+    """`x`, a number or an array, rounded half to even to the grain; never -0.0."""
+    if isinstance(x, float):
+        return round(x * GRAIN) / GRAIN
+    grains = x * GRAIN
+    np.rint(grains, grains)
+    grains += 0.0
+    grains /= GRAIN
+    return grains
+
+
 def settled(score: Any, limit: float) -> Any:
-    """A sum of points, rounded to the grain and clamped to +-limit."""
-    return np.minimum(np.maximum(np.rint(score * GRAIN) / GRAIN, -limit), limit)
+    """A sum of points (a number or an array), rounded to the grain and clamped to +-limit."""
+    score = rounded(score)
+    if isinstance(score, float):
+        return min(max(score, -limit), limit)
+    return np.minimum(np.maximum(score, -limit), limit)
 
 
 def judge(votes: Tally, atr_ratio: Any, quiet: Any, rule: ConfidenceRule, limit: float) -> Judgement:
@@ -210,8 +223,9 @@ def judge(votes: Tally, atr_ratio: Any, quiet: Any, rule: ConfidenceRule, limit:
     penalty = penalty + minority * rule.minority_penalty
     penalty = penalty + low * rule.low_share_penalty
     penalty = penalty + (quiet & (size < rule.quiet_score)) * rule.quiet_penalty
-    confidence = np.maximum(np.rint((1.0 - penalty) * GRAIN) / GRAIN, 0.0)
-    return Judgement(score, agreeing, confidence)
+    confidence = rounded(1.0 - penalty)
+    # penalties may add up to more than 1; the product is 0.0 then and the confidence itself otherwise
+    return Judgement(score, agreeing, confidence * (confidence > 0.0))
 
 
 def quiet_below(rule: ConfidenceRule) -> float:
@@ -248,28 +262,23 @@ def answer_of(part: Indicator, name: str, candles: Candles) -> Checked | Fault:
     return Fault(name, candles.timeframe, reason)
 
 
-class Scored(msgspec.Struct, eq=False):
-    """All votes of one timeframe: an answer for each voter in order, None where it abstains throughout."""
-
-    answers: list[Checked | None]
-    faults: list[Fault]
-    votes: Tally
-
-
-def score_timeframe(candles: Candles, parts: dict[str, Indicator]) -> Scored:
-    """Points and votes of all bars of one timeframe."""
-    answers: list[Checked | None] = []
+def score_timeframe(candles: Candles, parts: dict[str, Indicator], points: Floats | None = None) -> tuple[Tally, list[Fault]]:
+    """The votes on all bars of one timeframe, and the faults. Fills `points` (k, n), a row for each part, where given."""
+    votes = Tally.empty(len(candles))
     faults: list[Fault] = []
-    for name, part in parts.items() if len(candles) else ():
+    for i, (name, part) in enumerate(parts.items() if len(candles) else ()):
         answer = answer_of(part, name, candles)
         if isinstance(answer, Fault):
             faults.append(answer)
-            answers.append(None)
-        else:
-            if answer.reason is not None:
-                faults.append(Fault(name, candles.timeframe, answer.reason, answer.rows))
-            answers.append(answer)
-    return Scored(answers, faults, tally(answers, len(candles)))
+            if points is not None:
+                points[i] = math.nan
+            continue
+        if answer.reason is not None:
+            faults.append(Fault(name, candles.timeframe, answer.reason, answer.rows))
+        votes.add(answer)
+        if points is not None:
+            points[i] = answer.points
+    return votes, faults
 
 
 def line_of(part: Indicator, candles: Candles) -> Floats | None:
@@ -327,22 +336,20 @@ def evaluate(base: Candles, plan: Plan) -> Evaluation:
     atr = line_of(plan.indicators["atr"], candles) if "atr" in plan.indicators else None
     if atr is None:
         atr = np.full(n, math.nan)
-    scored = score_timeframe(candles, parts)
+    points = np.empty((len(parts), n))
+    votes, found = score_timeframe(candles, parts, points)
     limit = plan.thresholds.max_score
     ratio = atr / candles.close
-    verdict = judge(scored.votes, ratio, quiet_bars(ratio, plan.confidence), plan.confidence, limit)
+    verdict = judge(votes, ratio, quiet_bars(ratio, plan.confidence), plan.confidence, limit)
     scores: dict[str, Floats] = {}
-    faults = [_aligned(fault, known, ts) for fault in scored.faults]
+    faults = [_aligned(fault, known, ts) for fault in found]
     for timeframe in used:
         if timeframe == settings.primary:
             scores[timeframe] = verdict.score[kept]
             continue
-        other = score_timeframe(built[timeframe][0], parts)
-        scores[timeframe] = align(settled(other.votes.score, limit), built[timeframe][1], ts)
-        faults += [_aligned(fault, built[timeframe][1], ts) for fault in other.faults]
-    points = np.empty((len(parts), n))
-    for row, answer in zip(points, scored.answers, strict=False):
-        row[:] = math.nan if answer is None else answer.points
+        other, found = score_timeframe(built[timeframe][0], parts)
+        scores[timeframe] = align(settled(other.score, limit), built[timeframe][1], ts)
+        faults += [_aligned(fault, built[timeframe][1], ts) for fault in found]
     return Evaluation(
         symbol=base.symbol,
         timeframe=settings.primary,
@@ -356,7 +363,7 @@ def evaluate(base: Candles, plan: Plan) -> Evaluation:
         side=np.sign(verdict.score[kept]).astype(np.int64),
         confidence=verdict.confidence[kept],
         agreeing=verdict.agreeing[kept].astype(np.int64),
-        voting=scored.votes.voting[kept].astype(np.int64),
+        voting=votes.voting[kept].astype(np.int64),
         atr=atr[kept],
         scores=scores,
         lines=lines,
