@@ -48,9 +48,9 @@ def _function(name: str) -> tuple[Callable[..., Any], int]:
     import talib
     from talib import abstract
 
-    if name not in talib.__TA_FUNCTION_NAMES__:
+    if name not in talib.get_functions():
         raise AttributeError(f"TA-Lib has no function {name!r}")
-    return getattr(talib, name), len(abstract.Function(name).output_names)
+    return getattr(talib, name), len(getattr(abstract, name).output_names)
 
 
 def _nothing(outputs: int, n: int) -> Any:
@@ -194,7 +194,8 @@ class Tape:
         return line
 
     def _fill(self, name: str, inputs: tuple[Floats, ...], parameters: dict[str, float]) -> Any:
-        from talib import InsufficientHistory, stream
+        from talib import stream
+        from talib._ta_lib import InsufficientHistory
 
         lines = getattr(VECTOR, name)(*inputs, **parameters)
         slot = None

@@ -97,7 +97,8 @@ class AllBars:
         """Wilder's average of `x` that stands at `start` before the first item that is not NaN."""
         # it begins with the mean of its first `period` items: with as many of `start` in front it begins there
         filled = np.where(np.isnan(x), start, x)
-        return self.ta.RMA(np.concatenate((np.full(period, start), filled)), timeperiod=period)[period:]
+        line = self.ta.RMA(np.concatenate((np.full(period, start), filled)), timeperiod=period)
+        return line[len(line) - len(x) :]  # a tape's line is no longer than its tail
 
     def first_match(self, *rows: tuple[Any, float], known: Any, scale: float) -> Floats:
         """The strength of the first row that holds, times `scale`; 0 where none does, NaN where `known` is NaN."""

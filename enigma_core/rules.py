@@ -41,7 +41,7 @@ _TINY = np.array(1e-300)
 
 
 @lru_cache(4096)
-def _constant(value: float) -> np.ndarray:
+def _constant(value: float) -> Floats:
     # numpy takes twice as long over 64 bars when it must first make an array of a Python float
     constant = np.array(value, np.float64)
     constant.flags.writeable = False
