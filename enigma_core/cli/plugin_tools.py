@@ -89,12 +89,12 @@ def _told(finding: Finding) -> dict[str, str]:
 
 def _show(results: list[tuple[Offer, list[Finding]]], faults: list[str]) -> None:
     for offer, findings in results:
-        mark = click.style("broken", fg="red") if findings else click.style("sound", fg="green")
-        click.echo(f"{mark:<6}  {offer.kind} {offer.name} ({offer.distribution} {offer.version})")
+        mark = click.style("broken", fg="red") if findings else click.style("sound ", fg="green")
+        click.echo(f"{mark}  {offer.kind} {offer.name} ({offer.distribution} {offer.version})")
         for finding in findings:
             click.echo(f"        {finding.rule}: {finding.text}")
     for sentence in faults:
-        click.echo(f"{click.style('fault', fg='red')}   {sentence}")
+        click.echo(f"{click.style('fault ', fg='red')}  {sentence}")
     sound = sum(not findings for _, findings in results)
     click.echo(f"{sound} of {len(results)} parts keep their contract" + (f", {len(faults)} faults" if faults else ""))
 

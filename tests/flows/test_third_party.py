@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from enigma_core.testing import candles
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "fixtures" / "packages"
+OFFLINE = ("--no-index", "--no-deps", "--no-build-isolation")
 
 
 class Environment(NamedTuple):
@@ -43,7 +43,7 @@ class Environment(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """A fresh environment with the project, the example and the five broken packages, each installed as a distribution.
 
     Libraries come from the environment the tests run in, by a .pth file: nothing is downloaded, and an editable install of
@@ -63,19 +63,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environmen
     work = folder / "work"
     work.mkdir()
     environment = Environment(home / "bin" / "python", work)
-    environment.run(
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-index",
-        "--no-deps",
-        "--no-build-isolation",
-        "--ignore-installed",
-        "--no-compile",
-        *sources,
-    )
-    yield environment
+    environment.run("-m", "pip", "install", "-q", *OFFLINE, "--ignore-installed", "--no-compile", *sources)
+    return environment
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +195,7 @@ def test_p08_rubbish_that_is_used_abstains_and_the_run_goes_on(environment: Envi
 
 def test_new_package_is_installed_checked_and_tested_in_four_commands(environment: Environment) -> None:
     environment.enigma("plugins", "new", "indicator", "over_average")
-    offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-    done = environment.enigma("plugins", "install", "./enigma-over-average", "--", *offline)
+    done = environment.enigma("plugins", "install", "./enigma-over-average", "--", *OFFLINE)
     assert "indicator over_average (enigma-over-average 0.1.0)" in done.stdout
     assert environment.enigma_json("plugins", "check", "over_average")["broken"] == 0
     assert "1 passed" in environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "enigma-over-average").stdout
@@ -220,6 +208,6 @@ def test_install_of_what_does_not_exist_is_one_sentence(environment: Environment
 
 
 def test_install_of_a_broken_plugin_shows_its_fault(environment: Environment) -> None:
-    offline = ["--no-index", "--no-deps", "--no-build-isolation", "--force-reinstall"]
-    done = environment.enigma("plugins", "install", environment.folder.parent / "broken_import", "--", *offline, code=1)
+    source = environment.folder.parent / "broken_import"
+    done = environment.enigma("plugins", "install", source, "--", *OFFLINE, "--force-reinstall", code=1)
     assert "a_library_nobody_has" in done.stderr
