@@ -73,11 +73,10 @@ class Journal:
         self._db = db
         self._capacity = capacity
         self._patience = patience
-        last = db.execute("SELECT seq, step, ts, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
-        self._seq: int = last[0] if last else 0
-        self._step: int = last[1] if last else 0
-        self._last_ts: int | None = last[2] if last else None
-        self._hash: bytes = last[3] if last else _first_link(stamp)
+        last = db.execute("SELECT seq, step, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        self._seq, self._step, self._hash = last or (0, 0, _first_link(stamp))
+        moment = db.execute("SELECT ts FROM event WHERE kind <> 'started' ORDER BY seq DESC LIMIT 1").fetchone()
+        self._last_ts: int | None = moment[0] if moment else None
         self._waiting: deque[_Step] = deque()
         self._busy = False
         self._closing = False
@@ -122,7 +121,7 @@ class Journal:
 
     @property
     def last_ts(self) -> int | None:
-        """Time of the newest step, written or waiting, ms; None while there is none."""
+        """Time of the newest step, written or waiting, ms; None while nothing has happened (that a run started does not count)."""
         return self._last_ts
 
     @property
@@ -152,7 +151,8 @@ class Journal:
                 if not room:
                     raise self._stuck()
             self._waiting.append(_Step(ts, tuple(step), written))
-            self._last_ts = ts
+            if type(step[0]) is not records.Started:
+                self._last_ts = ts
             self._work.notify()
         return written
 
@@ -319,7 +319,7 @@ class Memory:
 
     @property
     def last_ts(self) -> int | None:
-        return self.steps[-1][0] if self.steps else None
+        return next((ts for ts, step in reversed(self.steps) if type(step[0]) is not records.Started), None)
 
     def write(self, step: Sequence[Record], ts: int) -> Future[None]:
         """Keep one step."""

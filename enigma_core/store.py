@@ -48,8 +48,9 @@ class Table(SQLModel):
     __table_args__: Any = {"sqlite_strict": True}
 
 
-def _event() -> Any:
-    return Field(sa_type=BIG, sa_column_args=[ForeignKey("event.seq")])
+def _event(**more: Any) -> Any:
+    """The number of the event that the row comes from."""
+    return Field(sa_type=BIG, sa_column_args=[ForeignKey("event.seq")], **more)
 
 
 class Meta(Table, table=True):
@@ -81,7 +82,7 @@ class DecisionRow(Table, table=True):
     __tablename__ = "decision"
 
     id: str = Field(primary_key=True, sa_type=Text)
-    seq: int = _event()
+    seq: int = _event(index=True)
     ts: int = Field(sa_type=BIG, index=True)
     symbol: str = Field(sa_type=Text)
     timeframe: str = Field(sa_type=Text)
@@ -149,7 +150,7 @@ class TradeRow(Table, table=True):
 
     __tablename__ = "trade"
 
-    seq: int = Field(primary_key=True, sa_type=BIG, sa_column_args=[ForeignKey("event.seq")])
+    seq: int = _event(primary_key=True)
     symbol: str = Field(sa_type=Text)
     side: str = Field(sa_type=Text)
     entry_ts: int = Field(sa_type=BIG)
@@ -180,7 +181,7 @@ class NoteRow(Table, table=True):
 
     __tablename__ = "note"
 
-    seq: int = Field(primary_key=True, sa_type=BIG, sa_column_args=[ForeignKey("event.seq")])
+    seq: int = _event(primary_key=True)
     ts: int = Field(sa_type=BIG)
     event: str = Field(sa_type=Text)
     title: str = Field(sa_type=Text)

@@ -1,0 +1,177 @@
+"""What a journal says, read beside a run or after it, without ever writing to it."""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from enigma_core import database, journal, records
+from enigma_core.book import Book
+from enigma_core.errors import HomeError
+from enigma_core.model import Decision, Fill, Instrument, Trade
+from enigma_core.records import Started
+
+NEAR = 5_000
+"""How many of the newest decision ids a misspelt one is compared with."""
+
+
+def fold(facts: Iterable[Any]) -> Book | None:
+    """The book that these records give, oldest first; None where no `Started` says what the account began with."""
+    instruments: dict[str, Instrument] = {}
+    book: Book | None = None
+    for record in facts:
+        if isinstance(record, Started):
+            instruments |= record.instruments
+            book = book or Book(record.cash, instruments)
+        elif book is not None:
+            book.apply(record)
+    return book
+
+
+def journal_path(home: Path, url: str | None = None) -> Path:
+    """The database to read: `url` (a path or ``sqlite:///PATH``), else the one in `home` that was written last.
+
+    Raises `HomeError` where there is none.
+    """
+    if url:
+        path = Path(url.removeprefix("sqlite:///")).expanduser()
+        if "://" in str(url) and not url.startswith("sqlite:///"):
+            raise HomeError(f"{url} is no database this can read: give a path or sqlite:///PATH")
+        if not path.is_file():
+            raise HomeError(f"there is no database at {path}")
+        return path
+    there = [p for p in (home / "paper.sqlite", home / "live.sqlite") if p.is_file()]
+    if not there:
+        raise HomeError(f"nothing has run in {home} yet: start with `enigma run`, or name another folder with --home")
+    return max(there, key=_written)
+
+
+def _written(path: Path) -> float:
+    return max(p.stat().st_mtime for p in (path, database.sidecar(path, "-wal")) if p.exists())
+
+
+class Reader:
+    """An open journal, as it was at one moment. Raises `HomeError` for a file that is no journal."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stamp = database.stamp(path)
+        self._db = database.connect_for_reading(path)
+        # one transaction: everything read belongs to the same moment of a run that goes on meanwhile
+        self._db.execute("BEGIN")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def status(self) -> dict[str, Any]:
+        """How the account stands. Money is `Decimal`, times are ms; what is called ``..s`` is a count, ``held`` a row a position.
+
+        Raises `HomeError` where the chain of records is broken or begins with no account.
+        """
+        book = fold(journal.replay(self.path, ("decision", "trade", "note", "cancel"), self._db))
+        if book is None:
+            raise HomeError(f"{self.path} holds no account: it was exported, or its run ended before it began")
+        held = [
+            {
+                "symbol": p.symbol,
+                "side": "long" if p.side > 0 else "short",
+                "quantity": p.quantity,
+                "leverage": p.leverage,
+                "entry_ts": p.entry_ts,
+                "entry_price": p.price,
+                "mark": p.mark,
+                "stop": p.stop,
+                "unrealised": p.side * (book.instruments[p.symbol].notional(p.quantity, p.mark) - p.cost),
+                "decision_id": p.decision_id,
+            }
+            for p in book.positions.values()
+        ]
+        return {
+            "mode": self.stamp.mode,
+            "state": book.trading_state,
+            "reason": book.state_reason,
+            "halted": book.trading_state == "HALTED",
+            "equity": book.equity,
+            "cash": book.cash,
+            "day_equity": book.day_equity,
+            "losses_in_row": book.losses_in_row,
+            "open_positions": len(book.positions),
+            "working_orders": len(book.orders),
+            "trades": book.trades,
+            "decisions": self._count("decision"),
+            "alerts": 0,
+            "last_ts": self._value("SELECT max(ts) FROM event"),
+            "market": self.stamp.identity,
+            "database": str(self.path),
+            "held": held,
+        }
+
+    def decision(self, name: str) -> Decision:
+        """The decision `name`, or the one that the order or fill `name` came from. Raises `HomeError` with the nearest ids."""
+        decision_id = name
+        for sql in (
+            "SELECT decision_id FROM orders WHERE id = ?",
+            "SELECT decision_id FROM orders WHERE id = (SELECT order_id FROM fill WHERE id = ?)",
+        ):
+            decision_id = self._value(sql, name) or decision_id
+        found: list[Decision] = self._events("decision", "JOIN decision d ON d.seq = event.seq WHERE d.id = ?", decision_id)
+        if found:
+            return found[0]
+        known = [i for (i,) in self._rows("SELECT id FROM decision ORDER BY seq DESC LIMIT ?", NEAR)]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.7)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`enigma why --last 5` shows the newest"
+        raise HomeError(f"{self.path} holds no decision {name!r}; {hint if known else 'it holds none at all'}")
+
+    def last_decisions(self, n: int) -> list[Decision]:
+        """The newest `n` decisions, newest first."""
+        return self._events("decision", "JOIN decision d ON d.seq = event.seq ORDER BY d.seq DESC LIMIT ?", n)
+
+    def orders(self, decision_id: str) -> list[dict[str, Any]]:
+        """The orders a decision led to and how each stands: entry, stops, targets, way out. Money is `Decimal`."""
+        names = ("id", "ts", "purpose", "side", "quantity", "filled", "price", "state", "reason")
+        rows = self._rows(f"SELECT {', '.join(names)} FROM orders WHERE decision_id = ? ORDER BY rowid", decision_id)
+        orders = [dict(zip(names, row, strict=True)) for row in rows]
+        for order in orders:
+            order |= {name: Decimal(order[name]) for name in ("quantity", "filled", "price") if order[name] is not None}
+        return orders
+
+    def fills(self, decision_id: str) -> list[Fill]:
+        """The fills of those orders."""
+        ids = "SELECT 'fill:' || f.id FROM fill f JOIN orders o ON o.id = f.order_id WHERE o.decision_id = ?"
+        return self._events("fill", f"WHERE key IN ({ids}) ORDER BY seq", decision_id)
+
+    def trades(self, decision_id: str | None = None) -> list[Trade]:
+        """Closed trades, oldest first; only those of one decision where it is named."""
+        where, values = ("WHERE t.decision_id = ?", (decision_id,)) if decision_id else ("", ())
+        return self._events("trade", f"JOIN trade t ON t.seq = event.seq {where} ORDER BY event.seq", *values)
+
+    def equity(self) -> list[tuple[int, Decimal]]:
+        """The account's worth over time: (ts, equity), oldest first."""
+        return [(ts, Decimal(text)) for ts, text in self._rows("SELECT ts, equity FROM equity ORDER BY ts")]
+
+    def _events(self, kind: str, rest: str, *values: Any) -> list[Any]:
+        return [records.decode(kind, payload) for (payload,) in self._rows(f"SELECT event.payload FROM event {rest}", *values)]
+
+    def _count(self, table: str) -> int:
+        return int(self._value(f"SELECT count(*) FROM {table}"))
+
+    def _value(self, sql: str, *values: Any) -> Any:
+        rows = self._rows(sql, *values)
+        return rows[0][0] if rows else None
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as e:
+            raise database.damaged(self.path, str(e)) from e
