@@ -72,8 +72,8 @@ def pick(feed: Feed, pairs: Iterable[str], configured: Sequence[str]) -> tuple[s
 
 
 def _matching(pair: str, offered: Sequence[str]) -> str:
-    if pair in offered:
-        return pair
+    if pair in offered or re.fullmatch(r"\w+/\w+:\w+", pair):
+        return pair  # a feed may know more symbols than it offers; where it does not, it says so itself
     bare = re.sub(r"[^A-Z0-9]", "", pair.upper().split(":")[0])
     found = [s for s in offered if bare in (re.sub(r"[^A-Z0-9]", "", s.split(":")[0]), s.split("/")[0])]
     if len(found) == 1:
