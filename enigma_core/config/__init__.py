@@ -1,0 +1,12 @@
+"""Settings: files, strategies, environment and command line in one tree, and the plan that it describes.
+
+>>> tree = load(strategy="aggressive", sets=["gates.score.min=60"])  # doctest: +SKIP
+>>> plan = resolve(tree, Catalogue.load(tree.plugin_folders))  # doctest: +SKIP
+"""
+
+from enigma_core.config.load import FILE, load, plugin_folders, strategies, strategy_folders
+from enigma_core.config.overrides import OWN_NAMES
+from enigma_core.config.resolve import examine, resolve
+from enigma_core.config.tree import Tree
+
+__all__ = ["FILE", "OWN_NAMES", "Tree", "examine", "load", "plugin_folders", "resolve", "strategies", "strategy_folders"]
