@@ -133,14 +133,18 @@ class Engine:
         track = Track(self.decider.holding(position.side, float(position.price), position.leverage, position.atr))
         track.rule, track.level = tightest(first_stops(self.plan.exits, track.holding, instrument, faults))
         self._tracks[fill.symbol] = track
+        # a second part of one entry needs order ids of its own
+        more = "" if position.quantity == fill.quantity else f"-q{position.quantity.normalize():f}"
         if track.rule:
-            self._place(self._stop(position, track, fill.ts), out)
+            self._place(self._stop(position, track, fill.ts, more), out)
         else:
             self._place(self._close(position, fill.ts, "unprotected"), out)
         goals = aims(self.plan.exits, track.holding, instrument, faults)
         for number, (aim, share) in enumerate(zip(goals, shares(goals, fill.quantity, instrument), strict=True), 1):
             if share:
-                self._place(self._target(position, number, aim.rule, instrument.price(float(aim.level)), share, fill.ts), out)
+                price = instrument.price(float(aim.level))
+                part = f"tp{number}-{fill.ts // 1000}{more}"
+                self._place(_exit_order(position, part, fill.ts, Purpose.TARGET, aim.rule, share, price), out)
         self._tell(faults, fill.symbol, fill.ts, out)
 
     def _stop_again(self, fill: Fill, out: list[Record]) -> None:
@@ -225,10 +229,6 @@ class Engine:
 
     def _close(self, position: Position, ts: int, reason: str) -> Order:
         return _exit_order(position, "out", ts, Purpose.CLOSE, reason, position.quantity, None)
-
-    @staticmethod
-    def _target(position: Position, number: int, rule: str, price: Decimal, quantity: Decimal, ts: int) -> Order:
-        return _exit_order(position, f"tp{number}-{ts // 1000}", ts, Purpose.TARGET, rule, quantity, price)
 
     @staticmethod
     def _tell(faults: Sequence[str], symbol: str, ts: int, out: list[Record]) -> None:

@@ -50,6 +50,17 @@ class Settlements:
     def __bool__(self) -> bool:
         return bool(self._ts) if self._ts is not None else self._rate != 0
 
+    def expect(self, ts: int, rate: float) -> None:
+        """A settlement announced for `ts`; a later word on the same moment replaces the earlier."""
+        if self._ts is None:
+            self._ts, self._rates = [], []
+        at = bisect_left(self._ts, ts)
+        if at < len(self._ts) and self._ts[at] == ts:
+            self._rates[at] = rate
+        else:
+            self._ts.insert(at, ts)
+            self._rates.insert(at, rate)
+
     def between(self, start: int, end: int) -> list[tuple[int, Decimal]]:
         """Settlements with ``start <= ts < end`` as (ts, rate)."""
         if self._ts is not None:
@@ -72,7 +83,7 @@ class Costing:
     def fill(self, order: Order, ts: int, quantity: Decimal, price: Decimal, instrument: Instrument, reason: str) -> Fill:
         """A taker's fill of `order`."""
         return Fill(
-            id=f"{order.id}#{ts}",
+            id=f"{order.id}#{ts}" if quantity == order.quantity else f"{order.id}#{ts}-{quantity.normalize():f}",
             order_id=order.id,
             ts=ts,
             symbol=order.symbol,
@@ -113,19 +124,18 @@ class SimulatedVenue:
     """An exchange made of bars. Orders with a known id are taken once; a stop replaces the symbol's earlier stop."""
 
     def __init__(self, instruments: Mapping[str, Instrument], costs: Costs, funding: Mapping[str, Funding | None]) -> None:
-        self._instruments = instruments
-        self._costing = Costing(costs)
-        self._settlements = {s: Settlements(funding.get(s), costs) for s in instruments}
-        self._held: dict[str, Held] = {}
+        self.instruments = instruments
+        self.costing = Costing(costs)
+        self.settlements = {s: Settlements(funding.get(s), costs) for s in instruments}
+        self.held: dict[str, Held] = {}
         self._known: set[str] = set()
-        self._ended: list[OrderEnded] = []
 
     def submit(self, order: Order) -> None:
         """Take an order in. Market orders fill at the next open, the others rest."""
         if order.id in self._known:
             return
         self._known.add(order.id)
-        held = self._held.setdefault(order.symbol, Held())
+        held = self.held.setdefault(order.symbol, Held())
         match order.purpose:
             case Purpose.ENTRY | Purpose.CLOSE:
                 held.market.append(order)
@@ -136,7 +146,7 @@ class SimulatedVenue:
 
     def cancel(self, order_id: str) -> None:
         """End a working order; nothing happens when there is none of that id."""
-        for held in self._held.values():
+        for held in self.held.values():
             held.market = [o for o in held.market if o.id != order_id]
             held.targets = [o for o in held.targets if o.id != order_id]
             if held.stop is not None and held.stop.id == order_id:
@@ -144,28 +154,32 @@ class SimulatedVenue:
 
     def restore(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, leverage: int, since: int) -> None:
         """Take over a position from a journal; its orders are submitted again after this."""
-        held = self._held.setdefault(symbol, Held())
+        held = self.held.setdefault(symbol, Held())
         held.side, held.quantity, held.price, held.leverage, held.until = side, quantity, price, leverage, since
-        held.liquidation = liquidation_price(float(price), side, leverage, self._instruments[symbol])
+        held.liquidation = liquidation_price(float(price), side, leverage, self.instruments[symbol])
+
+    def answers(self) -> Iterator[Report]:
+        """What submitted orders met at once: nothing here, where all fills come from bars."""
+        return iter(())
 
     def match(self, event: MarketEvent) -> Iterator[Report]:
         """What `event` does to the orders, one report at a time; orders submitted in between count at once."""
         if isinstance(event, BarsClosed):
             for symbol, bar in event.bars.items():
-                if (held := self._held.get(symbol)) is not None:
+                if (held := self.held.get(symbol)) is not None:
                     yield from self._open(held, bar)
             for symbol, bar in event.bars.items():
-                if (held := self._held.get(symbol)) is not None:
+                if (held := self.held.get(symbol)) is not None:
                     if held.quantity:
                         yield from self._range(held, bar)
                     held.until = bar.end
         elif isinstance(event, MarkSeen):
-            held = self._held.get(event.symbol)
+            held = self.held.get(event.symbol)
             if held is not None and held.quantity and held.side * (event.mark - held.liquidation) <= 0:
                 yield self._liquidate(held, event.symbol, event.ts)
 
     def _open(self, held: Held, bar: Bar) -> Iterator[Report]:
-        settlements = self._settlements[bar.symbol]
+        settlements = self.settlements[bar.symbol]
         if held.quantity and settlements:
             yield from self._settle(held, bar, held.until, bar.ts + 1)
         while held.market:
@@ -174,22 +188,26 @@ class SimulatedVenue:
             yield from self._settle(held, bar, max(held.until, bar.ts + 1), bar.end)
 
     def _settle(self, held: Held, bar: Bar, start: int, end: int) -> Iterator[Report]:
-        instrument = self._instruments[bar.symbol]
+        instrument = self.instruments[bar.symbol]
         price = instrument.price(bar.open)
-        for ts, rate in self._settlements[bar.symbol].between(start, end):
-            yield self._costing.fund(bar.symbol, ts, rate, held.side, held.quantity, price, instrument)
+        for ts, rate in self.settlements[bar.symbol].between(start, end):
+            yield self.costing.fund(bar.symbol, ts, rate, held.side, held.quantity, price, instrument)
 
-    def take(self, held: Held, order: Order, symbol: str, ts: int, price: float, quantity: Decimal | None = None) -> Report:
-        """A market order meets `price`: the fill, slippage included."""
-        instrument = self._instruments[symbol]
+    def slips(self, price: float | Decimal, side: Side, instrument: Instrument) -> Decimal:
+        """What a market order pays that meets `price`."""
+        return slipped(float(price), side, instrument, self.costing.slippage)
+
+    def take(
+        self, held: Held, order: Order, symbol: str, ts: int, price: float | Decimal, quantity: Decimal | None = None
+    ) -> Report:
+        """A market order meets `price`: the fill, of the whole order unless `quantity` says less."""
+        instrument = self.instruments[symbol]
         if order.purpose is Purpose.CLOSE and not held.quantity:
             return OrderEnded(ts=ts, order_id=order.id, symbol=symbol, state="cancelled", reason="nothing left to close")
         size = quantity if quantity is not None else order.quantity
         if order.purpose is Purpose.CLOSE:
             size = min(size, held.quantity)
-        fill = self._costing.fill(
-            order, ts, size, slipped(price, order.side, instrument, self._costing.slippage), instrument, order.reason
-        )
+        fill = self.costing.fill(order, ts, size, self.slips(price, order.side, instrument), instrument, order.reason)
         self._filled(held, order, fill)
         return fill
 
@@ -198,7 +216,7 @@ class SimulatedVenue:
             total = held.quantity + fill.quantity
             held.price = fill.price if not held.quantity else (held.price * held.quantity + fill.price * fill.quantity) / total
             held.side, held.quantity, held.leverage = order.side, total, order.leverage
-            held.liquidation = liquidation_price(float(held.price), held.side, held.leverage, self._instruments[order.symbol])
+            held.liquidation = liquidation_price(float(held.price), held.side, held.leverage, self.instruments[order.symbol])
             held.until = max(held.until, fill.ts)
             return
         held.quantity -= fill.quantity
@@ -206,7 +224,7 @@ class SimulatedVenue:
             held.stop, held.targets, held.market = None, [], [o for o in held.market if o.purpose is Purpose.ENTRY]
 
     def _range(self, held: Held, bar: Bar) -> Iterator[Report]:
-        instrument = self._instruments[bar.symbol]
+        instrument = self.instruments[bar.symbol]
         side = held.side
         worst, best = (bar.low, bar.high) if side > 0 else (bar.high, bar.low)
         if side * (bar.open - held.liquidation) <= 0:
@@ -217,8 +235,8 @@ class SimulatedVenue:
             level = float(stop.price)
             if side * (level - held.liquidation) > 0 and side * (worst - level) <= 0:
                 met = min(level, bar.open) if side > 0 else max(level, bar.open)
-                price = slipped(met, stop.side, instrument, self._costing.slippage)
-                fill = self._costing.fill(stop, bar.end, held.quantity, price, instrument, stop.reason)
+                price = slipped(met, stop.side, instrument, self.costing.slippage)
+                fill = self.costing.fill(stop, bar.end, held.quantity, price, instrument, stop.reason)
                 self._filled(held, stop, fill)
                 yield fill
                 return
@@ -230,7 +248,7 @@ class SimulatedVenue:
             if held.quantity and side * (best - float(target.price)) >= 0:
                 held.targets.remove(target)
                 size = min(target.quantity, held.quantity)
-                fill = self._costing.fill(target, bar.end, size, target.price, instrument, target.reason)
+                fill = self.costing.fill(target, bar.end, size, target.price, instrument, target.reason)
                 self._filled(held, target, fill)
                 yield fill
 
@@ -238,8 +256,8 @@ class SimulatedVenue:
         """The venue takes an isolated position at its liquidation price: the margin is the most that can be lost."""
         stop = held.stop
         assert stop is not None, "every position has a stop"
-        instrument = self._instruments[symbol]
-        fill = self._costing.fill(stop, ts, held.quantity, instrument.price(held.liquidation), instrument, "liquidation")
+        instrument = self.instruments[symbol]
+        fill = self.costing.fill(stop, ts, held.quantity, instrument.price(held.liquidation), instrument, "liquidation")
         self._filled(held, stop, fill)
         return fill
 

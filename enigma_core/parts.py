@@ -7,7 +7,7 @@ engine. Pure kinds (indicator, gate, sizer, exit) touch neither clock, network n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -21,6 +21,8 @@ from enigma_core.market import Funding, Market, MarketEvent
 from enigma_core.model import Candles, Fill, Funded, Instrument, Order, OrderEnded, Signal, Sizing
 
 if TYPE_CHECKING:
+    from enigma_core.book import Book
+    from enigma_core.plan import Costs
     from enigma_core.scoring import Evaluation
 
 API_VERSION = 1
@@ -279,8 +281,19 @@ class Executor(Part, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "executor"
 
-    def open(self, ports: Any) -> Venue:
+    def open(self, ports: Ports) -> Venue:
+        """A working connection. Raises `ConfigError` where something it needs is not set."""
         raise NotImplementedError
+
+
+class Ports(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What an executor is given: instruments and past funding by symbol, what trading costs, the account it takes over."""
+
+    instruments: Mapping[str, Instrument]
+    costs: Costs
+    funding: Mapping[str, Funding | None]
+    account: Book | None = None
+    since: int = 0
 
 
 class Venue(Protocol):
@@ -288,6 +301,10 @@ class Venue(Protocol):
 
     def submit(self, order: Order) -> None: ...
     def cancel(self, order_id: str) -> None: ...
+    def answers(self) -> Iterator[Report]:
+        """What submitted orders met at once, lazily."""
+        ...
+
     def match(self, event: MarketEvent) -> Iterator[Report]:
         """A simulated venue's answers to a market event, lazily: orders submitted between two of them count already."""
         ...

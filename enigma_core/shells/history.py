@@ -1,0 +1,242 @@
+"""Trading over a history: the plain backtest, bar by bar, and the entrance to the jumping one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from enigma_core.book import Book
+from enigma_core.engine import Engine, Record
+from enigma_core.errors import DataError
+from enigma_core.market import BarsClosed, Funding, Market
+from enigma_core.matching import Costing, SimulatedVenue, slipped
+from enigma_core.model import Bar, Candles, Decision, Instrument, Order, Purpose, Trade
+from enigma_core.plan import Plan
+from enigma_core.scoring import Evaluation, Lines, evaluate
+from enigma_core.shells.driving import drive
+from enigma_core.timeframes import milliseconds
+
+Progress = Callable[[float], None]
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What a backtest found. `equity` is (ts, equity) at every close: int64 ms and float64, both (n,)."""
+
+    trades: list[Trade]
+    decisions: list[Decision]
+    start_equity: Decimal
+    end_equity: Decimal
+    equity: tuple[np.ndarray, np.ndarray]
+    bars: int
+    rejected: dict[str, int]
+    timing: dict[str, float]
+    evaluations: dict[str, Evaluation]
+
+
+class Ledger:
+    """What happens in a backtest, in order: to a journal if there is one, and the parts a report needs."""
+
+    def __init__(self, journal: Any | None) -> None:
+        self.trades: list[Trade] = []
+        self.decisions: list[Decision] = []
+        self._journal = journal
+
+    def take(self, records: Iterable[Record], ts: int) -> None:
+        records = list(records)
+        for record in records:
+            if type(record) is Trade:
+                self.trades.append(record)
+            elif type(record) is Decision and record.order_id is not None:
+                self.decisions.append(record)
+        if self._journal is not None and records:
+            self._journal.write(records, ts)
+
+
+class Row:
+    """A scorer that has scored everything beforehand and hands out one row at a time."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self._rows = {int(ts): i for i, ts in enumerate(evaluation.ts)}
+        self._at: int | None = None
+
+    @property
+    def primary_closed(self) -> bool:
+        return self._at is not None
+
+    def push(self, bar: Bar) -> None:
+        self._at = self._rows.get(bar.end)
+
+    def evaluate(self, market: Market | None, now: int) -> Evaluation:
+        assert self._at is not None
+        return row_of(self._evaluation, self._at)
+
+
+def row_of(e: Evaluation, i: int) -> Evaluation:
+    """Row `i` of an evaluation, as an evaluation of one row."""
+    part = slice(i, i + 1)
+    return msgspec.structs.replace(
+        e,
+        ts=e.ts[part],
+        close=e.close[part],
+        points=e.points[:, part],
+        score=e.score[part],
+        side=e.side[part],
+        confidence=e.confidence[part],
+        agreeing=e.agreeing[part],
+        voting=e.voting[part],
+        atr=e.atr[part],
+        scores={t: s[part] for t, s in e.scores.items()},
+        lines=Lines(lambda timeframe, name: e.line(name, timeframe)[part]),
+        faults=tuple(
+            f if f.rows is None else msgspec.structs.replace(f, rows=f.rows[part]) for f in e.faults if f.rows is None or f.rows[i]
+        ),
+    )
+
+
+def equity_curve(
+    trades: Iterable[Trade], candles: Mapping[str, Candles], instruments: Mapping[str, Instrument], start: Decimal
+) -> tuple[np.ndarray, np.ndarray]:
+    """Equity at every close, for charts and ratios: a trade's net from its exit on, before that its worth at the close."""
+    ts = moments(candles)
+    change = np.zeros(len(ts))
+    lines = {s: (np.zeros(len(ts)), np.zeros(len(ts))) for s in candles}
+    for t in trades:
+        entered, left = np.searchsorted(ts, (t.entry_ts, t.exit_ts), side="right") - 1
+        size, cost = lines[t.symbol]
+        held = float(t.quantity * instruments[t.symbol].multiplier) * (1 if t.side == "long" else -1)
+        size[entered + 1 : entered + 2] += held
+        size[left if ts[left] == t.exit_ts else left + 1] -= held
+        cost[entered + 1 : entered + 2] += held * float(t.entry_price)
+        cost[left if ts[left] == t.exit_ts else left + 1] -= held * float(t.entry_price)
+        change[left] += float(t.net)
+    equity = float(start) + np.cumsum(change)
+    for symbol, (size, cost) in lines.items():
+        c = candles[symbol]
+        last = np.searchsorted(c.ts + milliseconds(c.timeframe), ts, side="right") - 1
+        equity += np.cumsum(size) * c.close[last] - np.cumsum(cost)
+    return ts, equity
+
+
+def batches(candles: Mapping[str, Candles]) -> Iterable[BarsClosed]:
+    """Bars that close together, oldest first; symbols in the order given."""
+    steps = {s: milliseconds(c.timeframe) for s, c in candles.items()}
+    columns = {
+        s: list(zip(*(a.tolist() for a in (c.ts, c.open, c.high, c.low, c.close, c.volume)), strict=True))
+        for s, c in candles.items()
+    }
+    at = dict.fromkeys(candles, 0)
+    for end in moments(candles).tolist():
+        bars = {}
+        for symbol, rows in columns.items():
+            i = at[symbol]
+            if i < len(rows) and rows[i][0] + steps[symbol] == end:
+                ts, o, h, low, c, v = rows[i]
+                bars[symbol] = Bar(symbol, ts, end, o, h, low, c, v)
+                at[symbol] = i + 1
+        yield BarsClosed(end, bars)
+
+
+def moments(candles: Mapping[str, Candles]) -> np.ndarray:
+    """When any bar closes, ascending: int64 ms."""
+    ends = [c.ts + milliseconds(c.timeframe) for c in candles.values()]
+    return ends[0] if len(ends) == 1 else np.unique(np.concatenate(ends))
+
+
+def backtest(
+    plan: Plan,
+    candles: Mapping[str, Candles],
+    instruments: Mapping[str, Instrument],
+    funding: Mapping[str, Funding | None] | None = None,
+    *,
+    jump: bool = True,
+    progress: Progress | None = None,
+    journal: Any | None = None,
+) -> Result:
+    """Trade `plan` over history. With `jump` only the bars where something can happen are visited; the trades are the same.
+
+    `progress` is told the share done, 0 to 1. Raises `DataError` when there is nothing to trade on.
+    """
+    from enigma_core.shells.jumping import jump_through
+
+    candles = {s: c for s, c in candles.items() if len(c)}
+    if not candles:
+        raise DataError("there is no bar to trade on: widen the timerange or name other symbols")
+    began = time.perf_counter()
+    evaluations = {}
+    for number, (symbol, base) in enumerate(candles.items(), 1):
+        evaluations[symbol] = evaluate(base, plan)
+        if progress is not None:
+            progress(0.5 * number / len(candles))
+    scored = time.perf_counter()
+    book = Book(plan.account.equity, instruments)
+    ledger = Ledger(journal)
+    told = (lambda share: progress(0.5 + share / 2)) if progress is not None else None
+    loop = jump_through if jump else walk_through
+    rejected = loop(plan, candles, instruments, funding or {}, evaluations, book, ledger, told)
+    return Result(
+        trades=ledger.trades,
+        decisions=ledger.decisions,
+        start_equity=plan.account.equity,
+        end_equity=book.equity,
+        equity=equity_curve(ledger.trades, candles, instruments, plan.account.equity),
+        bars=sum(len(c) for c in candles.values()),
+        rejected=rejected,
+        timing={"indicators_s": scored - began, "simulation_s": time.perf_counter() - scored},
+        evaluations=evaluations,
+    )
+
+
+def walk_through(
+    plan: Plan,
+    candles: Mapping[str, Candles],
+    instruments: Mapping[str, Instrument],
+    funding: Mapping[str, Funding | None],
+    evaluations: Mapping[str, Evaluation],
+    book: Book,
+    ledger: Ledger,
+    progress: Progress | None,
+) -> dict[str, int]:
+    """The plain backtest, bar by bar: the reference that the jumping one is held against. Returns refusals by gate."""
+    venue = SimulatedVenue(instruments, plan.costs, funding)
+    engine = Engine(plan, book, instruments, {s: Row(e) for s, e in evaluations.items()})
+    total = max(1, len(moments(candles)))
+    ts = 0
+    for number, event in enumerate(batches(candles)):
+        records = drive(engine, venue, event)
+        ts = event.ts
+        ledger.take(records, ts)
+        if progress is not None and number % 1000 == 0:
+            progress(number / total)
+    finish(plan, book, ledger, ts, {s: float(c.close[-1]) for s, c in candles.items()})
+    return engine.rejected
+
+
+def finish(plan: Plan, book: Book, ledger: Ledger, ts: int, closes: Mapping[str, float]) -> None:
+    """Close what is open at the last bar's close, reason `end`."""
+    costing = Costing(plan.costs)
+    for symbol in [s for s in closes if s in book.positions]:
+        position = book.positions[symbol]
+        instrument = book.instruments[symbol]
+        order = Order(
+            id=f"{position.decision_id}-end",
+            decision_id=position.decision_id,
+            ts=ts,
+            symbol=symbol,
+            side=-1 if position.side > 0 else 1,
+            quantity=position.quantity,
+            purpose=Purpose.CLOSE,
+            leverage=position.leverage,
+            reason="end",
+        )
+        price = slipped(closes[symbol], order.side, instrument, costing.slippage)
+        fill = costing.fill(order, ts, order.quantity, price, instrument, "end")
+        book.apply(order)
+        trade = book.apply(fill)
+        assert trade is not None
+        ledger.take([order, fill, trade], ts)
