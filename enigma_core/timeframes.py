@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -27,22 +28,15 @@ MONDAY = 4 * DAY
 """The first Monday of the epoch, 1970-01-05."""
 
 _WRITTEN = re.compile(r"([1-9][0-9]{0,3})([mhdw])")
-_KNOWN: dict[str, int] = {}
 
 
+@cache
 def milliseconds(timeframe: str) -> int:
     """The length of `timeframe` in ms. Raises `ConfigError` unless it divides a day, is some days, or is a week.
 
     >>> milliseconds("30m")
     1800000
     """
-    length = _KNOWN.get(timeframe)
-    if length is None:
-        length = _KNOWN[timeframe] = _parse(timeframe)
-    return length
-
-
-def _parse(timeframe: str) -> int:
     match = _WRITTEN.fullmatch(timeframe)
     if match is None:
         raise ConfigError(
