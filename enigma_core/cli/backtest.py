@@ -62,7 +62,7 @@ def backtest(
     flags = {"feed.use": "csv" if data else None, "feed.data": data, "feed.funding": funding, "timeframes.primary": timeframe}
     plan, tree, _ = options.planned(config, strategy, sets, flags)
     # the symbols of a configuration file are those of its own feed, not of the folder named here
-    named = () if data and tree.origin("symbols") in ("default", config or _config_file()) else plan.symbols
+    named = () if data and tree.origin("symbols") == options.origin_of(config) else plan.symbols
     candles = _load(plan, pairs, named, span)
     loaded = time.perf_counter()
 
@@ -102,12 +102,6 @@ def backtest(
             click.echo(f"The trades are in {export}.")
         if journal is not None:
             click.echo(f"The journal is in {journal}: enigma why --last 5 --db-url {journal}")
-
-
-def _config_file() -> str:
-    from enigma_core.config import FILE
-
-    return FILE
 
 
 def _load(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from enigma_core import report
 from enigma_core.model import (
     ZERO,
+    Class,
     DayOpened,
     Decision,
     Fill,
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 Styled = tuple[str, str]
+
+FAINT = (Class.NEUTRAL, Class.BUY_WEAK, Class.SELL_WEAK)
+"""Classes that nobody waits for."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -109,7 +113,7 @@ def refusal(verdict: Verdict) -> str:
     """Why one gate said no."""
     if verdict.error:
         return f"{verdict.gate} failed: {verdict.error}"
-    seen = "-" if verdict.value is None else f"{verdict.value:.4g}"
+    seen = "is not known yet" if verdict.value is None or verdict.value != verdict.value else f"{verdict.value:.4g}"
     end = f" until {when(verdict.until)}" if verdict.until else ""
     return f"{verdict.gate} {seen}, needs {verdict.limit}{end}"
 
@@ -132,7 +136,7 @@ def sentence(decision: Decision) -> str:
 class Stream:
     """Turns records into lines, and counts.
 
-    Sparse: what is neutral is not said, and a refusal is said once until the symbol's class or the gates in its way change.
+    Sparse: what is neutral or weak is not said, and a refusal once until the symbol's class or the gates in its way change.
     `detail` says everything. Call it with each record; `lines` are what it would print.
     """
 
@@ -147,7 +151,13 @@ class Stream:
         self.ts = 0
         self.decisions = 0
         self.trades = 0
+        self.won = 0
         self.net = ZERO
+
+    def begin(self, symbols: Sequence[str], equity: Decimal) -> None:
+        """What was not known when the stream was made: how wide symbols are, and what the account is worth."""
+        self._width = max(map(len, symbols), default=0)
+        self.equity = equity
 
     def __call__(self, record: Any) -> None:
         """Take in one record, print its line if it deserves one."""
@@ -209,7 +219,7 @@ class Stream:
         against = (decision.klass, *(v.gate for v in decision.verdicts if not v.passed))
         known = self._refused.get(decision.symbol) == against
         self._refused[decision.symbol] = against
-        if not self._detail and (known or decision.klass == "NEUTRAL"):
+        if not self._detail and (known or decision.klass in FAINT):
             return None
         return ("pass", "dim"), (sentence(decision), "dim")
 
@@ -238,6 +248,7 @@ class Stream:
 
     def _trade(self, trade: Trade) -> tuple[Styled, Styled]:
         self.trades += 1
+        self.won += trade.net > 0
         self.net += trade.net
         self.ts = max(self.ts, trade.exit_ts)
         self.held.pop(trade.symbol, None)

@@ -58,6 +58,13 @@ def planned(
     return settings.resolve(tree, catalogue), tree, catalogue
 
 
+def origin_of(config: str | None) -> str:
+    """What a `Tree` calls the configuration file as the origin of a setting."""
+    from enigma_core.config import FILE
+
+    return config or FILE
+
+
 def pick(feed: Feed, pairs: Iterable[str], configured: Sequence[str]) -> tuple[str, ...]:
     """The symbols to trade: `pairs` as typed, else those of the configuration, else all the feed has.
 

@@ -130,12 +130,18 @@ def test_a_refusal_is_said_once_until_something_changes() -> None:
     assert lines.count("\n") == 4
 
 
-def test_neutral_decisions_are_counted_but_not_said() -> None:
+@pytest.mark.parametrize("klass", [Class.NEUTRAL, Class.BUY_WEAK, Class.SELL_WEAK])
+def test_faint_decisions_are_counted_but_not_said(klass: Class) -> None:
     stream = display.Stream(None)
-    stream(decision(Class.NEUTRAL, 3.0))
+    stream(decision(klass, 3.0))
     assert stream.decisions == 1
-    assert said(decision(Class.NEUTRAL, 3.0)) == ""
-    assert said(decision(Class.NEUTRAL, 3.0), detail=True) != ""
+    assert said(decision(klass, 3.0)) == ""
+    assert said(decision(klass, 3.0), detail=True) != ""
+
+
+def test_a_gate_without_a_value_says_so() -> None:
+    got = decision(Class.BUY, verdicts=(Verdict("trend", None, "< 25", False),))
+    assert "trend is not known yet, needs < 25" in said(got)
 
 
 def test_a_failed_gate_says_that_it_failed() -> None:

@@ -1,0 +1,206 @@
+"""`enigma run`: trade on a stream, say what happens as it happens, sum up at the end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from enigma_core.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from enigma_core.cli.display import Stream
+    from enigma_core.home import Home
+    from enigma_core.plan import Plan
+    from enigma_core.plugins import Catalogue
+    from enigma_core.shells import Summary
+    from enigma_core.shells.stream import RunStarted
+
+Observer = Callable[[Any], None]
+
+
+@click.command()
+@click.option("--feed", metavar="NAME", help="Where the market comes from. [default: the configuration's, else synthetic]")
+@click.option("--data", type=click.Path(), metavar="DIR", help="Candles for a feed that reads files; with it the feed is replay.")
+@click.option("--speed", type=click.FloatRange(min=0), metavar="X", help="Times real time; 0 is as fast as possible.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed, another synthetic market.")
+@options.settings_options
+@options.home_option
+@click.option("--fresh", is_flag=True, help="Begin a new paper account; the old one's file is kept beside it.")
+@click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="End by itself after so long.")
+@click.option("--quiet", is_flag=True, help="Say only how it begins and how it ends.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line for everything that happens.")
+@click.pass_context
+def run(
+    context: click.Context,
+    feed: str | None,
+    data: str | None,
+    speed: float | None,
+    seed: int | None,
+    config: str | None,
+    strategy: str | None,
+    sets: tuple[str, ...],
+    pairs: tuple[str, ...],
+    timeframe: str | None,
+    home: str | None,
+    fresh: bool,
+    seconds: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Trade on paper: a synthetic market, a history, any feed.
+
+    Without arguments a synthetic market is traded with paper money, offline. Ctrl-C ends it, and the same command goes on
+    from there. What is neutral or weak is not printed, and a refusal once until something about it changes; enigma -v run
+    prints everything.
+    """
+    import msgspec
+
+    from enigma_core.home import Home
+
+    flags = {
+        "feed.use": feed or ("replay" if data else None),
+        "feed.data": data,
+        "feed.speed": speed,
+        "feed.seed": seed,
+        "timeframes.primary": timeframe,
+    }
+    plan, tree, catalogue = options.planned(config, strategy, sets, flags)
+    if plan.feed is not None:
+        # a configuration file's symbols belong to its own feed
+        named = () if (data or feed) and tree.origin("symbols") == options.origin_of(config) else plan.symbols
+        plan = msgspec.structs.replace(plan, symbols=options.pick(plan.feed, pairs, named))
+    detail = bool(context.find_root().params.get("verbose"))
+    with Home.open(home) as held:
+        held.told[:0] = tree.notes
+        if as_json:
+            summary = _traded(plan, held, catalogue, fresh, seconds, _json_line)
+            _json_line(summary)
+        else:
+            with _shown(quiet, detail) as (out, stream, observer):
+                summary = _traded(plan, held, catalogue, fresh, seconds, observer)
+            out.print()
+            out.print(_table(summary, stream))
+            _hints(out, summary, home)
+
+
+def _traded(plan: Plan, home: Home, catalogue: Catalogue, fresh: bool, seconds: float | None, observer: Observer) -> Summary:
+    import asyncio
+    import signal
+
+    from enigma_core import shells
+
+    async def session() -> Summary:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            stop.set()
+            # once more, and it ends at once: the journal holds every step that was taken
+            loop.remove_signal_handler(signal.SIGINT)
+
+        loop.add_signal_handler(signal.SIGINT, end)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        if seconds is not None:
+            loop.call_later(seconds, stop.set)
+        return await shells.run(plan, home, stop=stop, observer=observer, catalogue=catalogue, fresh=fresh)
+
+    return asyncio.run(session())
+
+
+def _json_line(record: Any) -> None:
+    import msgspec
+
+    from enigma_core import records, report
+
+    kind = records.TAGS.get(type(record)) or {"RunStarted": "run_started"}.get(type(record).__name__, "summary")
+    click.echo(msgspec.json.encode({"event": kind, **report.ready(record)}))
+
+
+@contextlib.contextmanager
+def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observer]]:
+    """A console, the stream of lines on it, and what takes the records; a status line below them on a terminal."""
+    from rich.live import Live
+    from rich.text import Text
+
+    from enigma_core.cli import display
+    from enigma_core.shells.stream import RunStarted
+
+    out = display.console()
+    stream = display.Stream(None if quiet else out, detail=detail)
+    live = Live(console=out, get_renderable=lambda: Text(stream.status(), "reverse"), refresh_per_second=4, transient=True)
+
+    def observe(record: Any) -> None:
+        if isinstance(record, RunStarted):
+            _banner(out, record)
+            stream.begin(record.symbols, record.equity)
+            if out.is_terminal:
+                live.start()
+        else:
+            stream(record)
+
+    try:
+        yield out, stream, observe
+    finally:
+        live.stop()
+
+
+def _banner(out: Console, started: RunStarted) -> None:
+    from rich.text import Text
+
+    from enigma_core.cli import display
+
+    paper = started.mode == "paper"
+    word = (" PAPER ", "bold black on yellow") if paper else (f" {started.mode.upper()} ", "bold white on red")
+    out.print(Text.assemble(word, "  ", "no real money: every fill is simulated" if paper else "REAL MONEY"))
+    held = f", holding {', '.join(started.positions)}" if started.positions else ""
+    out.print(
+        display.facts(
+            "",
+            {
+                "market": started.market,
+                "symbols": ", ".join(started.symbols),
+                "strategy": f"{started.strategy}, signals on {started.timeframe}",
+                "equity": display.amount(started.equity),
+                "account": f"goes on from an earlier run{held}" if started.recovered else "begins now",
+                "kept in": started.home,
+            },
+        )
+    )
+    for line in started.told:
+        out.print(f"  {line}", style="yellow")
+    out.print("Times are the market's, UTC. Ctrl-C ends it.", style="dim")
+    out.print()
+
+
+def _table(summary: Summary, stream: Stream) -> Any:
+    from enigma_core.cli import display
+
+    spanned = (summary.last_ts - summary.first_ts) / 1000 if summary.first_ts else 0
+    market = f", {display.spell(spanned)} of the market's time" if spanned else ""
+    change = summary.equity - summary.start_equity
+    return display.facts(
+        f"Run ended: {summary.reason}",
+        {
+            "duration": display.spell(summary.seconds) + market,
+            "bars": f"{summary.bars:,}",
+            "decisions": f"{summary.decisions:,}",
+            "trades": f"{summary.trades:,}" + (f", {stream.won:,} won" if summary.trades else ""),
+            "net of trades": (display.gain(summary.net), display.colour(summary.net)),
+            "fees": display.amount(summary.fees),
+            "equity": (f"{display.amount(summary.equity)} ({display.gain(change)})", display.colour(change)),
+            "open positions": ", ".join(summary.open_positions) or "none",
+        },
+    )
+
+
+def _hints(out: Console, summary: Summary, home: str | None) -> None:
+    where = f" --home {home}" if home else ""
+    out.print()
+    if summary.decisions:
+        out.print(f"  enigma why --last 5{where}    why it decided as it did")
+    out.print(f"  enigma status{where}          how the account stands; enigma run{where} goes on from here", style=None)
