@@ -48,7 +48,7 @@ def _function(name: str) -> tuple[Callable[..., Any], int]:
     import talib
     from talib import abstract
 
-    if name not in talib.get_functions():
+    if name not in talib.get_functions():  # type: ignore[no-untyped-call]
         raise AttributeError(f"TA-Lib has no function {name!r}")
     return getattr(talib, name), len(getattr(abstract, name).output_names)
 
@@ -194,8 +194,7 @@ class Tape:
         return line
 
     def _fill(self, name: str, inputs: tuple[Floats, ...], parameters: dict[str, float]) -> Any:
-        from talib import stream
-        from talib._ta_lib import InsufficientHistory
+        from talib import InsufficientHistory, stream  # type: ignore[attr-defined]
 
         lines = getattr(VECTOR, name)(*inputs, **parameters)
         slot = None

@@ -37,9 +37,9 @@ class AllBars:
         """How far averages of prices may differ and still count as equal."""
         return rules.price_noise(self.candles.close)
 
-    def volume_noise(self, volume: Any) -> Any:
-        """How far running sums of volume may differ and still count as equal."""
-        return rules.volume_noise(volume)
+    def volume_noise(self, total: Any, most: Any) -> Any:
+        """How far a running total of volumes up to `most` a bar may differ and still count as equal."""
+        return rules.volume_noise(total, most)
 
     def above(self, a: Any, b: Any, noise: Any = NOISE) -> Any:
         """Where ``a > b``; `b` is a line or a number."""
@@ -118,8 +118,8 @@ class NewestBar:
         close = self.candles.close
         return (close.item(-2) * rules.PRICE_NOISE, close.item(-1) * rules.PRICE_NOISE)
 
-    def volume_noise(self, volume: Any) -> Any:
-        return (abs(volume[-2]) * rules.PRICE_NOISE, abs(volume[-1]) * rules.PRICE_NOISE)
+    def volume_noise(self, total: Any, most: Any) -> Any:
+        return tuple([(abs(total[i]) + most[i]) * rules.PRICE_NOISE for i in (-2, -1)])
 
     def above(self, a: Any, b: Any, noise: Any = NOISE) -> Any:
         if not _number(b):

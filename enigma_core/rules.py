@@ -73,10 +73,10 @@ def price_noise(price: Floats) -> Floats:
     return np.multiply(price, _constant(PRICE_NOISE))
 
 
-def volume_noise(volume: Floats) -> Floats:
-    """How far running sums of volume may differ and still count as equal: (n,)."""
-    noise = np.abs(volume)
-    return np.multiply(noise, _constant(PRICE_NOISE), noise)
+def volume_noise(total: Floats, most: Floats) -> Floats:
+    """How far a running total of volumes up to `most` a bar may differ and still count as equal: (n,)."""
+    noise = np.abs(total)
+    return np.multiply(np.add(noise, most, noise), _constant(PRICE_NOISE), noise)
 
 
 def _number(noise: float | Floats) -> Floats:

@@ -36,17 +36,21 @@ class Cmf(Indicator, frozen=True, kw_only=True):
         return self.period + 1
 
     def line(self, candles: Candles) -> Floats:
-        cmf: Floats = candles.ta.CMF(candles.high, candles.low, candles.close, candles.volume, timeperiod=self.period)
-        return cmf
+        ta, volume = candles.ta, candles.volume
+        cmf: Floats = ta.CMF(candles.high, candles.low, candles.close, volume, timeperiod=self.period)
+        return cmf * (ta.MAX(volume, timeperiod=self.period) > 0.0)
 
     def points(self, candles: Candles) -> Floats:
         bars = rows(candles)
-        cmf = bars.ta.CMF(candles.high, candles.low, candles.close, candles.volume, timeperiod=self.period)
+        ta, volume = bars.ta, candles.volume
+        cmf = ta.CMF(candles.high, candles.low, candles.close, volume, timeperiod=self.period)
+        # where nothing traded at all, TA-Lib divides what rounding left in one running sum by what it left in the other
+        traded = bars.above(ta.MAX(volume, timeperiod=self.period), 0.0, 0.0)
         return bars.first_match(
-            (bars.above(cmf, self.strong), self.strong_strength),
-            (bars.below(cmf, -self.strong), -self.strong_strength),
-            (bars.above(cmf, 0.0), self.plain_strength),
-            (bars.below(cmf, 0.0), -self.plain_strength),
+            (traded & bars.above(cmf, self.strong), self.strong_strength),
+            (traded & bars.below(cmf, -self.strong), -self.strong_strength),
+            (traded & bars.above(cmf, 0.0), self.plain_strength),
+            (traded & bars.below(cmf, 0.0), -self.plain_strength),
             known=cmf,
             scale=self.max_points,
         )

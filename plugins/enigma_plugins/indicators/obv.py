@@ -44,7 +44,8 @@ class Obv(Indicator, frozen=True, kw_only=True):
         close = candles.close
         obv = bars.ta.OBV(close, candles.volume)
         average = bars.ta.SMA(obv, timeperiod=self.average_period)
-        noise, back = bars.volume_noise(obv), self.look_back
+        back = self.look_back
+        noise = bars.volume_noise(obv, bars.ta.MAX(candles.volume, timeperiod=max(self.average_period, back)))
         return bars.first_match(
             (bars.up(close, 0.0) & bars.up(obv, noise) & bars.above(obv, average, noise), self.together_strength),
             (bars.down(close, 0.0) & bars.down(obv, noise) & bars.below(obv, average, noise), -self.together_strength),

@@ -18,7 +18,7 @@ from enigma_core.rules import MaxPoints, at_least, at_most, bars_to_forget, firs
 class Rsi(Indicator, frozen=True, kw_only=True):
     """Bullish at or below `oversold`, from half the points there to all of them at 0; mirrored at the top.
 
-    Wilder's RSI, 0 to 100; a market that never moved gives 50. `line` is the RSI.
+    Wilder's RSI, 0 to 100; a market that did not move for `period` bars gives 50. `line` is the RSI.
     """
 
     name = "rsi"
@@ -31,11 +31,14 @@ class Rsi(Indicator, frozen=True, kw_only=True):
 
     @property
     def warmup(self) -> int:
-        return self.period + 1 + bars_to_forget(1 / self.period)
+        return 2 * self.period + 1 + bars_to_forget(1 / self.period)
 
     def line(self, candles: Candles) -> Floats:
-        # the same number as TA-Lib's RSI, which is 0 and not 50 where there has been neither gain nor loss
-        rsi: Floats = candles.ta.CMO(candles.close, timeperiod=self.period) * 0.5 + 50.0
+        # CMO/2 + 50 is TA-Lib's RSI, except that where there was never gain nor loss it is 50 and not 0. In a market that stops
+        # moving both averages fade together and the RSI would stay where it was for ever: it is 50 there too.
+        ta, close = candles.ta, candles.close
+        moving = ta.MAX(close, timeperiod=self.period + 1) > ta.MIN(close, timeperiod=self.period + 1)
+        rsi: Floats = ta.CMO(close, timeperiod=self.period) * (moving * 0.5) + 50.0
         return rsi
 
     def points(self, candles: Candles) -> Floats:

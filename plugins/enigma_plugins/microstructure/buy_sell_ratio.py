@@ -27,7 +27,7 @@ class BuySellRatio(LiveIndicator, frozen=True, kw_only=True):
 
     window: Annotated[float, Meta(gt=0, le=3600, description="seconds back that trades count")] = 60.0
     min_trades: Annotated[int, Meta(ge=1, le=5000, description="fewer trades than this say nothing")] = 50
-    plain: Annotated[float, Meta(gt=0.5, lt=1, description="ratio from here on is bullish, to 1 - this bearish; below strong")] = (
+    plain: Annotated[float, Meta(gt=0.5, lt=1, description="ratio from which on it is bullish, mirrored bearish; below strong")] = (
         0.7
     )
     strong: Annotated[float, Meta(gt=0.5, le=1, description="ratio from here on counts in full")] = 0.8
@@ -59,7 +59,7 @@ class BuySellRatio(LiveIndicator, frozen=True, kw_only=True):
             return NAN
         share = max(ratio, 1 - ratio) + NOISE  # of the side that trades more
         strength = self.strong_strength if share >= self.strong else self.plain_strength if share >= self.plain else 0.0
-        return math.copysign(self.max_points * strength, ratio - 0.5)
+        return math.copysign(self.max_points * strength, ratio - 0.5) + 0.0
 
 
 @hookimpl

@@ -11,7 +11,7 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.market import Market
 from enigma_core.parts import LiveIndicator
-from enigma_core.rules import MaxPoints, Strength, ascending
+from enigma_core.rules import NOISE, MaxPoints, Strength, ascending
 
 NAN = math.nan
 
@@ -26,9 +26,7 @@ class DepthOfMarket(LiveIndicator, frozen=True, kw_only=True):
     name = "depth_of_market"
 
     levels: Annotated[int, Meta(ge=1, le=500, description="levels of each side that count")] = 20
-    plain: Annotated[float, Meta(ge=0, lt=1, description="imbalance above this is bullish, below -this bearish; below strong")] = (
-        0.1
-    )
+    plain: Annotated[float, Meta(ge=0, lt=1, description="imbalance beyond which it is bullish or bearish; below strong")] = 0.1
     strong: Annotated[float, Meta(gt=0, lt=1, description="imbalance above this counts in full")] = 0.3
     max_age: Annotated[float, Meta(gt=0, description="seconds after which a book is too old to vote")] = 60.0
     strong_strength: Strength = 1.0
@@ -52,9 +50,9 @@ class DepthOfMarket(LiveIndicator, frozen=True, kw_only=True):
         imbalance = self.imbalance(market, now)
         if not math.isfinite(imbalance):
             return NAN
-        size = abs(imbalance)
+        size = abs(imbalance) - NOISE  # an imbalance that is the threshold to rounding is not beyond it
         strength = self.strong_strength if size > self.strong else self.plain_strength if size > self.plain else 0.0
-        return math.copysign(self.max_points * strength, imbalance)
+        return math.copysign(self.max_points * strength, imbalance) + 0.0
 
 
 @hookimpl

@@ -58,7 +58,7 @@ class FundingRate(LiveIndicator, frozen=True, kw_only=True):
             if size >= level:
                 strength = reached
                 break
-        return math.copysign(self.max_points * strength, -rate)
+        return math.copysign(self.max_points * strength, -rate) + 0.0
 
 
 @hookimpl

@@ -47,7 +47,7 @@ class PriceRatio(LiveIndicator, frozen=True, kw_only=True):
             return NAN
         size = abs(basis) - 1e-12  # a basis that is the threshold to rounding is not beyond it
         strength = self.strong_strength if size > self.strong else self.plain_strength if size > self.plain else 0.0
-        return math.copysign(self.max_points * strength, -basis)
+        return math.copysign(self.max_points * strength, -basis) + 0.0
 
 
 @hookimpl
