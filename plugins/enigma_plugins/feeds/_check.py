@@ -165,6 +165,9 @@ def _aligned(table: Table, ts: Moments, timeframe: str) -> None:
         hint = f"; the bars are {seen} apart" if seen and seen != timeframe else "; a bar's time is its open"
         moment = datetime.fromtimestamp(ts[row] / 1000, UTC)
         raise DataError(f"{table.where(row)}: the time {moment:%Y-%m-%d %H:%M:%S.%f} opens no {timeframe} bar (UTC){hint}")
+    steps = np.diff(ts)
+    if len(ts) > 2 and (steps > milliseconds(timeframe)).all() and (seen := commonest_step(ts)):
+        raise DataError(f"{table.sources[0].path}: its name says {timeframe}, but its bars are {seen} apart; rename it")
 
 
 def _report(symbol: str, timeframe: str, ts: Moments, duplicates: int) -> DataReport:

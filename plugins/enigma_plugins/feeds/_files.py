@@ -20,6 +20,26 @@ def stem(path: Path) -> str | None:
     return path.name[: -len(suffix)] if suffix else None
 
 
+def listing(folder: Path) -> list[Path]:
+    """The files of a folder by name. Raises `DataError` where it cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror or error})") from error
+
+
+def place(text: str) -> Path:
+    """The file or folder that a setting names, ``~`` and all. Raises `DataError` where it is none that can be looked at."""
+    try:
+        path = Path(text).expanduser().resolve()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{text}: cannot be looked at ({error})") from error
+    if not there:
+        raise DataError(f"{path}: there is no such folder or file")
+    return path
+
+
 def read(path: Path, wanted: Columns, head: bool = False) -> Table:
     """The `wanted` columns of a file, with `head` only its first rows. Raises `DataError` naming file, line and value."""
     try:

@@ -10,7 +10,7 @@ import numpy as np
 from enigma_core.errors import DataError
 from enigma_core.market import Funding
 from enigma_plugins.feeds._check import day, times
-from enigma_plugins.feeds._files import read, stem
+from enigma_plugins.feeds._files import listing, read, stem
 from enigma_plugins.feeds._symbols import named
 from enigma_plugins.feeds._tables import TIME
 
@@ -23,7 +23,7 @@ def find(folders: Iterable[Path]) -> dict[str, Path]:
     """Funding files by symbol; where two folders have one, the first folder's counts."""
     found: dict[str, Path] = {}
     for folder in folders:
-        for path in sorted(folder.iterdir()):
+        for path in listing(folder):
             name = stem(path)
             if name and name.lower().endswith(SUFFIX) and (known := named(name[: -len(SUFFIX)])):
                 found.setdefault(known.symbol, path)

@@ -97,7 +97,8 @@ class Path:
             steps += side * rng.uniform(1.0, 2.4) * self.sigma / math.sqrt(day) + self._wave(rng, n, day)
         elif kind == 1:
             steps += self._wave(rng, n, day)
-            steps = np.diff(list(accumulate(steps.tolist(), lambda level, step: level * (1 - 6 / day) + step)), prepend=0.0)
+            calm = math.exp(-6 / day)
+            steps = np.diff(list(accumulate(steps.tolist(), lambda level, step: level * calm + step)), prepend=0.0)
         else:
             steps[: max(1, int(0.01 * day))] += side * rng.uniform(8.0, 18.0) * self.sigma / max(1, int(0.01 * day))
         logs = log + np.cumsum(steps)

@@ -15,7 +15,7 @@ from enigma_core.timeframes import fits, milliseconds, resample
 from enigma_plugins.feeds import _funding
 from enigma_plugins.feeds._bars import bar_at_or_after
 from enigma_plugins.feeds._check import DataReport, checked, commonest_step, times
-from enigma_plugins.feeds._files import SUFFIXES, read, stem
+from enigma_plugins.feeds._files import SUFFIXES, listing, place, read, stem
 from enigma_plugins.feeds._instrument import inferred
 from enigma_plugins.feeds._symbols import named
 from enigma_plugins.feeds._tables import TIME, join
@@ -57,7 +57,9 @@ class Shelf:
 
     def __init__(self, feed: str, data: str, funding: str | None) -> None:
         self.feed = feed
-        self.place = _place(feed, data)
+        if not data:
+            raise DataError(f"feed {feed} has no data: name a folder or a file of candles with --data or the setting feed.data")
+        self.place = place(data)
         self.series = self._find()
         folders = [self._folder(funding)] if funding else []
         folders.append(self.place if self.place.is_dir() else self.place.parent)
@@ -115,7 +117,7 @@ class Shelf:
 
     def _find(self) -> dict[str, list[Series]]:
         alone = not self.place.is_dir()
-        paths = [self.place] if alone else sorted(path for path in self.place.iterdir() if path.is_file())
+        paths = [self.place] if alone else listing(self.place)
         groups: dict[tuple[str, str | None], list[Path]] = {}
         for path in paths:
             name = stem(path)
@@ -134,16 +136,7 @@ class Shelf:
         return found
 
     def _folder(self, funding: str) -> Path:
-        folder = Path(funding).expanduser()
+        folder = place(funding)
         if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder; feed {self.feed} looks for NAME_funding.csv files in it")
+            raise DataError(f"{folder}: is no folder; feed {self.feed} looks for NAME_funding.csv files in it")
         return folder
-
-
-def _place(feed: str, data: str) -> Path:
-    if not data:
-        raise DataError(f"feed {feed} has no data: name a folder or a file of candles with --data or the setting feed.data")
-    place = Path(data).expanduser()
-    if not place.exists():
-        raise DataError(f"{place}: there is no such folder or file; feed {feed} reads candles from it")
-    return place.resolve()
