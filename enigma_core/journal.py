@@ -74,7 +74,9 @@ class Journal:
         self._capacity = capacity
         self._patience = patience
         last = db.execute("SELECT seq, step, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
-        self._seq, self._step, self._hash = last or (0, 0, _first_link(stamp))
+        self._seq: int = last[0] if last else 0
+        self._step: int = last[1] if last else 0
+        self._hash: bytes = last[2] if last else _first_link(stamp)
         moment = db.execute("SELECT ts FROM event WHERE kind <> 'started' ORDER BY seq DESC LIMIT 1").fetchone()
         self._last_ts: int | None = moment[0] if moment else None
         self._waiting: deque[_Step] = deque()

@@ -73,7 +73,7 @@ def doctor(as_json: bool, home: str | None, config: str | None, strategy: str | 
     else:
         _show(findings)
     if not sound:
-        click.get_current_context().exit(1)
+        raise SystemExit(1)
 
 
 def _show(findings: list[Finding]) -> None:

@@ -59,6 +59,22 @@ def test_a_new_journal_has_no_last_time_and_no_records(path: Path) -> None:
         assert journal.last_ts is None
 
 
+def test_that_a_run_started_is_no_moment_to_go_on_from(path: Path) -> None:
+    memory = Memory()
+    with opened(path) as journal:
+        for each in (journal, memory):
+            each.write([started(5)], 5)
+            assert each.last_ts is None
+    with opened(path) as journal:
+        assert journal.last_ts is None
+        for each in (journal, memory):
+            each.write([marked(6)], 6)
+            each.write([started(7)], 7)
+            assert each.last_ts == 6
+    with opened(path) as journal:
+        assert journal.last_ts == 6
+
+
 def test_kinds_can_be_left_out_of_a_replay(path: Path) -> None:
     with opened(path) as journal:
         journal.write(step(1), 1)
