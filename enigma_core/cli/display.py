@@ -148,16 +148,19 @@ class Stream:
         self._orders: dict[str, Order] = {}
         self.held: dict[str, Decimal] = {}
         self.equity = equity
+        self._base: Decimal | None = None
+        """What the account began with, where it began without positions."""
         self.ts = 0
         self.decisions = 0
         self.trades = 0
         self.won = 0
         self.net = ZERO
 
-    def begin(self, symbols: Sequence[str], equity: Decimal) -> None:
-        """What was not known when the stream was made: how wide symbols are, and what the account is worth."""
+    def begin(self, symbols: Sequence[str], equity: Decimal, *, flat: bool) -> None:
+        """What was not known when the stream was made: how wide symbols are, what the account is worth, whether it holds."""
         self._width = max(map(len, symbols), default=0)
         self.equity = equity
+        self._base = equity if flat else None
 
     def __call__(self, record: Any) -> None:
         """Take in one record, print its line if it deserves one."""
@@ -171,7 +174,7 @@ class Stream:
         held = f"{len(self.held)} open" if self.held else "flat"
         trades = f"{self.trades} {'trade' if self.trades == 1 else 'trades'} {gain(self.net)}"
         moment = when(self.ts) if self.ts else "waiting for the first bar"
-        return f"{moment}  equity {amount(self.equity)}  {held}  {trades}  {self.decisions} decisions  Ctrl-C ends it"
+        return f"{moment}  equity {amount(self.equity)}  {held}  {trades}  {self.decisions} decisions"
 
     def line(self, record: Any, what: Styled, why: Styled) -> Text:
         """Time, symbol, what, why."""
@@ -252,6 +255,9 @@ class Stream:
         self.net += trade.net
         self.ts = max(self.ts, trade.exit_ts)
         self.held.pop(trade.symbol, None)
+        if not self.held and self._base is not None:
+            # marks come with the bars; a closed position is worth what it made
+            self.equity = self._base + self.net
         text = (
             f"{gain(trade.net)}  {trade.exit_reason}: {trade.side} {price(trade.entry_price)} to {price(trade.exit_price)} "
             f"in {spell((trade.exit_ts - trade.entry_ts) / 1000)}, fees {amount(trade.fees)}"
@@ -264,7 +270,7 @@ def facts(title: str, rows: Mapping[str, str | Styled]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():

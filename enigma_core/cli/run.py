@@ -132,12 +132,16 @@ def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observe
 
     out = display.console()
     stream = display.Stream(None if quiet else out, detail=detail)
-    live = Live(console=out, get_renderable=lambda: Text(stream.status(), "reverse"), refresh_per_second=4, transient=True)
+
+    def status() -> Text:
+        return Text(stream.status(), "reverse", no_wrap=True, overflow="ellipsis")
+
+    live = Live(console=out, get_renderable=status, refresh_per_second=4, transient=True)
 
     def observe(record: Any) -> None:
         if isinstance(record, RunStarted):
             _banner(out, record)
-            stream.begin(record.symbols, record.equity)
+            stream.begin(record.symbols, record.equity, flat=not record.positions)
             if out.is_terminal:
                 live.start()
         else:
@@ -199,8 +203,10 @@ def _table(summary: Summary, stream: Stream) -> Any:
 
 
 def _hints(out: Console, summary: Summary, home: str | None) -> None:
+    from enigma_core.cli import display
+
     where = f" --home {home}" if home else ""
+    hints = {f"enigma why --last 5{where}": "why it decided as it did"} if summary.decisions else {}
+    hints |= {f"enigma status{where}": "how the account stands", f"enigma run{where}": "goes on from here"}
     out.print()
-    if summary.decisions:
-        out.print(f"  enigma why --last 5{where}    why it decided as it did")
-    out.print(f"  enigma status{where}          how the account stands; enigma run{where} goes on from here", style=None)
+    out.print(display.facts("", hints))

@@ -181,6 +181,14 @@ def test_the_status_line_has_equity_positions_trades_and_decisions() -> None:
     assert "flat  1 trade +28.54" in stream.status()
 
 
+def test_equity_of_a_flat_account_is_what_it_began_with_and_its_trades() -> None:
+    stream = display.Stream(None)
+    stream.begin([BTC], Decimal(10_000), flat=True)
+    for each in (fill(1, 24), Marked(ts=TS, equity=Decimal(9_990), prices={}), fill(-1, 24), trade()):
+        stream(each)
+    assert stream.equity == Decimal("10028.542")
+
+
 def test_rejected_orders_are_told_and_cancelled_ones_are_not() -> None:
     ended = {"ts": TS, "order_id": "a", "symbol": BTC, "reason": "margin"}
     assert "rejected  margin" in said(OrderEnded(state="rejected", **ended))  # type: ignore[arg-type]
