@@ -194,12 +194,16 @@ def rounded(x: Any) -> Any:
     return grains
 
 
+def clamped(x: Any, low: float, high: float) -> Any:
+    """`x`, a number or an array, no less than `low` and no more than `high`."""
+    if isinstance(x, float):
+        return min(max(x, low), high)
+    return np.minimum(np.maximum(x, low), high)
+
+
 def settled(score: Any, limit: float) -> Any:
     """A sum of points (a number or an array), rounded to the grain and clamped to +-limit."""
-    score = rounded(score)
-    if isinstance(score, float):
-        return min(max(score, -limit), limit)
-    return np.minimum(np.maximum(score, -limit), limit)
+    return clamped(rounded(score), -limit, limit)
 
 
 def judge(votes: Tally, atr_ratio: Any, quiet: Any, rule: ConfidenceRule, limit: float) -> Judgement:
@@ -223,9 +227,7 @@ def judge(votes: Tally, atr_ratio: Any, quiet: Any, rule: ConfidenceRule, limit:
     penalty = penalty + minority * rule.minority_penalty
     penalty = penalty + low * rule.low_share_penalty
     penalty = penalty + (quiet & (size < rule.quiet_score)) * rule.quiet_penalty
-    confidence = rounded(1.0 - penalty)
-    # penalties may add up to more than 1; the product is 0.0 then and the confidence itself otherwise
-    return Judgement(score, agreeing, confidence * (confidence > 0.0))
+    return Judgement(score, agreeing, clamped(rounded(1.0 - penalty), 0.0, 1.0))
 
 
 def quiet_below(rule: ConfidenceRule) -> float:
