@@ -40,7 +40,7 @@ class Synthetic(Feed, frozen=True, kw_only=True, dict=True):
     count: Annotated[int, Meta(ge=1, le=len(LISTED), description="symbols on offer to a run that names none")] = 4
     timeframe: Annotated[Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h"], Meta(description="of its bars")] = "5m"
     days: Annotated[int, Meta(ge=1, le=36_500, description="days of history where no end is asked for")] = 60
-    speed: Annotated[float, Meta(ge=0, description="times real time; 0 is as fast as possible")] = 86_400.0
+    speed: Annotated[float, Meta(ge=0, description="times real time; 0 is as fast as possible")] = 21_600.0
 
     def identity(self) -> str:
         return f"{self.name}:seed={self.seed},timeframe={self.timeframe}"
