@@ -127,9 +127,18 @@ def _gates(verdicts: tuple[Verdict, ...]) -> Any:
     for name, justify in (("gate", "left"), ("measured", "right"), ("limit", "left"), ("", "left")):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for v in verdicts:
-        seen = "-" if v.value is None else f"{v.value:,.6g}"
-        table.add_row(Text(v.gate), Text(seen), Text(v.limit), Text(*_verdict(v)))
+        table.add_row(Text(v.gate), Text(_measured(v.value)), Text(v.limit), Text(*_verdict(v)))
     return table
+
+
+def _measured(value: float | None) -> str:
+    """Six digits that count, never an exponent: turnovers run to billions, spreads to a hundred-thousandth."""
+    if value is None:
+        return "-"
+    before = len(f"{abs(value):.0f}")
+    places = max(0, 6 - before) if abs(value) >= 0.001 else 9
+    text = f"{value:,.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _verdict(v: Verdict) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from ledger import decision, entry, fill, marked, started, stop, stopped_out, trade
 
 from enigma_core.cli import root
+from enigma_core.cli.why import _measured
 from enigma_core.home import Home
 from enigma_core.journal import Memory
 from enigma_core.model import Class, Verdict
@@ -64,6 +65,14 @@ def test_why_tells_the_whole_chain_of_a_trade(home: Path) -> None:
         "stop_loss; gross -12.00, fees 1.43",
     ):
         assert piece in told
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), (0.0, "0"), (98.5, "98.5"), (-0.25, "-0.25"), (328_973_012.4, "328,973,012"), (0.0000536438, "0.000053644")],
+)
+def test_a_measure_is_shown_without_exponent(value: float | None, shown: str) -> None:
+    assert _measured(value) == shown
 
 
 def test_why_tells_what_stood_in_the_way(home: Path) -> None:
