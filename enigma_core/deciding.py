@@ -14,18 +14,33 @@ from enigma_core.exiting import first_stops, tightest
 from enigma_core.faults import raised
 from enigma_core.gating import Measured, ask_account, limits
 from enigma_core.matching import liquidation_price
-from enigma_core.model import Decision, Instrument, Order, Purpose, Side, Signal, Sizing
+from enigma_core.model import Decision, Instrument, Order, Purpose, Side, Signal, Sizing, Verdict
 from enigma_core.parts import Account, Holding, Sizer
 from enigma_core.plan import LeverageRule, Plan
 from enigma_core.scoring import Evaluation, klass
 
 
-class Outcome(NamedTuple):
-    """A decision, the order it led to, and the names of the gates that refused ("size" when nothing could be sized)."""
+class Terms(NamedTuple):
+    """What the market alone says of an entry: side, estimated price, ATR, leverage and first stop; or why there is none."""
 
-    decision: Decision
+    side: Side
+    price: float
+    atr: float
+    leverage: int
+    stop: float
+    reason: str
+
+
+class Outcome(NamedTuple):
+    """What came of one row: the order or the reason for none, and who refused ("size" when nothing could be sized)."""
+
+    id: str
     order: Order | None
     refused: tuple[str, ...]
+    reason: str
+    sizing: Sizing | None
+    asked: Sequence[Verdict]
+    faults: tuple[str, ...]
 
 
 def leverage_for(ratio: float, rule: LeverageRule, instrument: Instrument) -> int:
@@ -41,6 +56,15 @@ def leverage_for(ratio: float, rule: LeverageRule, instrument: Instrument) -> in
 def decision_id(symbol: str, timeframe: str, ts: int) -> str:
     """The same evaluation has the same id, whoever makes it: ``BTCUSDT-30m-1741257000``."""
     return f"{symbol.split(':')[0].replace('/', '')}-{timeframe}-{ts // 1000}"
+
+
+def unprotected(rule: str, level: float, side: Side, price: float, liquidation: float) -> str:
+    """Why a first stop at `level` (times the side) does not protect an entry at `price`; empty when it does."""
+    if not rule:
+        return "no exit gives a stop: a position without one is never opened"
+    if not side * liquidation < level < side * price:
+        return f"the stop at {level * side:g} is not between liquidation at {liquidation:g} and the price {price:g}"
+    return ""
 
 
 class Decider:
@@ -60,43 +84,57 @@ class Decider:
         """A position as exits see it."""
         return Holding(side, entry, leverage, atr, self._fee, self._fee)
 
-    def decide(self, evaluation: Evaluation, row: int, measured: Sequence[Measured], account: Account, ts: int) -> Outcome:
-        """What to do about `row` of `evaluation`, whose market gates answered `measured`."""
-        symbol = evaluation.symbol
-        verdicts = [m.verdict(row, self._market_limits[m.gate]) for m in measured]
-        refused = tuple(m.gate for m in measured if not m.passed[row])
-        identity = decision_id(symbol, evaluation.timeframe, ts)
-        sizing: Sizing | None = None
-        order: Order | None = None
-        reason = ""
-        faults = list(evaluation.faults_at(row)) if evaluation.faults else []
+    def decide(
+        self,
+        evaluation: Evaluation,
+        row: int,
+        measured: Sequence[Measured],
+        account: Account,
+        ts: int,
+        terms: Terms | None = None,
+    ) -> Outcome:
+        """What to do about `row` of `evaluation`, whose market gates answered `measured`. `terms` may be known beforehand."""
+        identity = decision_id(evaluation.symbol, evaluation.timeframe, ts)
         if not evaluation.side[row]:
-            refused, reason = (), "no side: the score is 0"
-        elif refused:
-            reason = f"refused by {', '.join(refused)}"
-        else:
-            signal, reason = self._signal(evaluation, row, ts, faults)
-            if signal is not None:
-                sizing, reason = self._size(signal, account)
-                if not reason and sizing is not None:
-                    signal = msgspec.structs.replace(signal, margin=sizing.margin)
-                    asked, passed = ask_account(self._plan.account_gates, self._account_limits, signal, account)
-                    verdicts.extend(asked)
-                    if passed:
-                        order = self._order(identity, signal, sizing)
-                        reason = "entered"
-                    else:
-                        refused = tuple(v.gate for v in asked if not v.passed)
-                        reason = f"refused by {', '.join(refused)}"
-                else:
-                    refused = ("size",)
-            else:
-                refused = ("size",)
-        column = evaluation.points[:, row].tolist()
-        decision = Decision(
-            id=identity,
+            return Outcome(identity, None, (), "no side: the score is 0", None, (), ())
+        refused = tuple(m.gate for m in measured if not m.passed[row])
+        if refused:
+            return Outcome(identity, None, refused, f"refused by {', '.join(refused)}", None, (), ())
+        faults: list[str] = []
+        if terms is None:
+            terms = self.terms(evaluation, row, faults)
+        if terms.reason:
+            return Outcome(identity, None, ("size",), terms.reason, None, (), tuple(faults))
+        signal = Signal(
             ts=ts,
-            symbol=symbol,
+            symbol=evaluation.symbol,
+            side=terms.side,
+            price=terms.price,
+            score=float(evaluation.score[row]),
+            klass=klass(float(evaluation.score[row]), self._plan.thresholds),
+            confidence=float(evaluation.confidence[row]),
+            atr=terms.atr,
+            leverage=terms.leverage,
+            stop=terms.stop,
+        )
+        sizing, reason = self._size(signal, account)
+        if reason or sizing is None:
+            return Outcome(identity, None, ("size",), reason, sizing, (), tuple(faults))
+        signal = msgspec.structs.replace(signal, margin=sizing.margin)
+        asked, passed = ask_account(self._plan.account_gates, self._account_limits, signal, account)
+        if not passed:
+            refused = tuple(v.gate for v in asked if not v.passed)
+            return Outcome(identity, None, refused, f"refused by {', '.join(refused)}", sizing, asked, tuple(faults))
+        return Outcome(identity, self._order(identity, signal, sizing), (), "entered", sizing, asked, tuple(faults))
+
+    def record(self, evaluation: Evaluation, row: int, measured: Sequence[Measured], ts: int, outcome: Outcome) -> Decision:
+        """The whole chain from points to order, for the journal."""
+        column = evaluation.points[:, row].tolist()
+        told = evaluation.faults_at(row) if evaluation.faults else ()
+        return Decision(
+            id=outcome.id,
+            ts=ts,
+            symbol=evaluation.symbol,
             timeframe=evaluation.timeframe,
             source="engine",
             score=float(evaluation.score[row]),
@@ -106,39 +144,23 @@ class Decider:
             voting=int(evaluation.voting[row]),
             points={n: p if p == p else None for n, p in zip(evaluation.names, column, strict=True)},
             scores={t: s if (s := float(line[row])) == s else None for t, line in evaluation.scores.items()},
-            verdicts=tuple(verdicts),
-            sizing=sizing,
-            order_id=order.id if order is not None else None,
-            reason=reason,
-            faults=tuple(faults),
+            verdicts=(*(m.verdict(row, self._market_limits[m.gate]) for m in measured), *outcome.asked),
+            sizing=outcome.sizing,
+            order_id=outcome.order.id if outcome.order is not None else None,
+            reason=outcome.reason,
+            faults=(*told, *outcome.faults),
         )
-        return Outcome(decision, order, refused)
 
-    def _signal(self, evaluation: Evaluation, row: int, ts: int, faults: list[str]) -> tuple[Signal | None, str]:
-        plan, symbol = self._plan, evaluation.symbol
-        instrument = self._instruments[symbol]
+    def terms(self, evaluation: Evaluation, row: int, faults: list[str]) -> Terms:
+        """What an entry at the close of `row` would be."""
+        instrument = self._instruments[evaluation.symbol]
         side: Side = 1 if evaluation.side[row] > 0 else -1
         price, atr = float(evaluation.close[row]), float(evaluation.atr[row])
-        leverage = leverage_for(atr / price, plan.leverage, instrument)
-        rule, level = tightest(first_stops(plan.exits, self.holding(side, price, leverage, atr), instrument, faults))
-        if not rule:
-            return None, "no exit gives a stop: a position without one is never opened"
-        stop = level * side
-        liquidation = liquidation_price(price, side, leverage, instrument)
-        if not side * liquidation < level < side * price:
-            return None, f"the stop at {stop:g} is not between liquidation at {liquidation:g} and the price {price:g}"
-        return Signal(
-            ts=ts,
-            symbol=symbol,
-            side=side,
-            price=price,
-            score=float(evaluation.score[row]),
-            klass=klass(float(evaluation.score[row]), plan.thresholds),
-            confidence=float(evaluation.confidence[row]),
-            atr=atr,
-            leverage=leverage,
-            stop=stop,
-        ), ""
+        leverage = leverage_for(atr / price, self._plan.leverage, instrument)
+        firsts = first_stops(self._plan.exits, self.holding(side, price, leverage, atr), instrument, faults)
+        rule, level = tightest(firsts)
+        reason = unprotected(rule, level, side, price, liquidation_price(price, side, leverage, instrument))
+        return Terms(side, price, atr, leverage, level * side, reason)
 
     def _size(self, signal: Signal, account: Account) -> tuple[Sizing | None, str]:
         try:

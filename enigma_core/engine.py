@@ -210,12 +210,13 @@ class Engine:
     def _decide(self, evaluation: Evaluation, ts: int, out: list[Record]) -> None:
         if evaluation.score[0] != evaluation.score[0]:
             return
-        decision, order, refused = self.decider.decide(evaluation, 0, ask_market(self.plan.market_gates, evaluation), self.book, ts)
-        for gate in refused:
+        measured = ask_market(self.plan.market_gates, evaluation)
+        outcome = self.decider.decide(evaluation, 0, measured, self.book, ts)
+        for gate in outcome.refused:
             self.rejected[gate] = self.rejected.get(gate, 0) + 1
-        out.append(decision)
-        if order is not None:
-            self._place(order, out)
+        out.append(self.decider.record(evaluation, 0, measured, ts, outcome))
+        if outcome.order is not None:
+            self._place(outcome.order, out)
 
     # orders
 

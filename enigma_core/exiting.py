@@ -85,14 +85,24 @@ def closings(exits: Mapping[str, Exit], position: Holding, path: Path, faults: l
     return found
 
 
-def aims(exits: Mapping[str, Exit], position: Holding, instrument: Instrument, faults: list[str]) -> list[Aim]:
-    """All targets, on the grid; those on the losing side of the entry or without a level are left out."""
+def aims(
+    exits: Mapping[str, Exit], position: Holding, instrument: Instrument, faults: list[str], *, many: bool = False
+) -> list[Aim]:
+    """All targets, on the grid, without those on the losing side of the entry or without a level.
+
+    With `many` positions each level is (m, 1), and NaN for the positions it is left out for.
+    """
     found = []
     for name, rule in exits.items():
         try:
             for target in rule.targets(position):
+                if not 0 < target.fraction <= 1:
+                    continue
                 level = instrument.snap(np.asarray(target.level, np.float64))
-                if np.all(position.side * (level - position.entry) > 0) and 0 < target.fraction <= 1:
+                wins = position.side * (level - position.entry) > 0
+                if many:
+                    found.append(Aim(name, np.where(wins, level, np.nan), float(target.fraction)))
+                elif wins:
                     found.append(Aim(name, level, float(target.fraction)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
             faults.append(f"{name}: {raised(error)}")

@@ -19,7 +19,7 @@ from enigma_core.model import Bar, Fill, Funded, Instrument, Order, OrderEnded, 
 from enigma_core.parts import Report
 from enigma_core.plan import Costs
 
-_NOISE = 1e-6
+NOISE = 1e-6
 """Of a tick: a price this near to the grid is on it."""
 
 
@@ -27,7 +27,7 @@ def slipped(price: float, side: Side, instrument: Instrument, slippage: float) -
     """`price` made worse by `slippage` for someone who buys (+1) or sells (-1), on the next tick against him."""
     steps, scale = instrument.grid
     ticks = price * (1 + side * slippage) * scale / steps
-    return instrument.at(math.ceil(ticks - _NOISE) if side > 0 else math.floor(ticks + _NOISE))
+    return instrument.at(math.ceil(ticks - NOISE) if side > 0 else math.floor(ticks + NOISE))
 
 
 def liquidation_price(entry: float, side: Side, leverage: int, instrument: Instrument) -> float:

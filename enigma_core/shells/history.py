@@ -28,7 +28,6 @@ class Result(msgspec.Struct, kw_only=True):
     """What a backtest found. `equity` is (ts, equity) at every close: int64 ms and float64, both (n,)."""
 
     trades: list[Trade]
-    decisions: list[Decision]
     start_equity: Decimal
     end_equity: Decimal
     equity: tuple[np.ndarray, np.ndarray]
@@ -36,6 +35,12 @@ class Result(msgspec.Struct, kw_only=True):
     rejected: dict[str, int]
     timing: dict[str, float]
     evaluations: dict[str, Evaluation]
+    drafts: list[Callable[[], Decision]]
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """The decisions that led to an order, in order of time; written out when asked for."""
+        return [draft() for draft in self.drafts]
 
 
 class Ledger:
@@ -43,18 +48,28 @@ class Ledger:
 
     def __init__(self, journal: Any | None) -> None:
         self.trades: list[Trade] = []
-        self.decisions: list[Decision] = []
+        self.drafts: list[Callable[[], Decision]] = []
         self._journal = journal
 
+    def decide(self, draft: Callable[[], Decision], order: Order, ts: int) -> None:
+        """An entry was decided on."""
+        self.drafts.append(draft)
+        if self._journal is not None:
+            self._journal.write([draft(), order], ts)
+
     def take(self, records: Iterable[Record], ts: int) -> None:
-        records = list(records)
+        """Anything else happened."""
+        if self._journal is not None and records:
+            self._journal.write(list(records), ts)
+
+    def walk(self, records: list[Record], ts: int) -> None:
+        """One step of the engine."""
         for record in records:
             if type(record) is Trade:
                 self.trades.append(record)
             elif type(record) is Decision and record.order_id is not None:
-                self.decisions.append(record)
-        if self._journal is not None and records:
-            self._journal.write(records, ts)
+                self.drafts.append(lambda decision=record: decision)
+        self.take(records, ts)
 
 
 class Row:
@@ -181,7 +196,7 @@ def backtest(
     rejected = loop(plan, candles, instruments, funding or {}, evaluations, book, ledger, told)
     return Result(
         trades=ledger.trades,
-        decisions=ledger.decisions,
+        drafts=ledger.drafts,
         start_equity=plan.account.equity,
         end_equity=book.equity,
         equity=equity_curve(ledger.trades, candles, instruments, plan.account.equity),
@@ -210,7 +225,7 @@ def walk_through(
     for number, event in enumerate(batches(candles)):
         records = drive(engine, venue, event)
         ts = event.ts
-        ledger.take(records, ts)
+        ledger.walk(records, ts)
         if progress is not None and number % 1000 == 0:
             progress(number / total)
     finish(plan, book, ledger, ts, {s: float(c.close[-1]) for s, c in candles.items()})
@@ -239,4 +254,4 @@ def finish(plan: Plan, book: Book, ledger: Ledger, ts: int, closes: Mapping[str,
         book.apply(order)
         trade = book.apply(fill)
         assert trade is not None
-        ledger.take([order, fill, trade], ts)
+        ledger.walk([order, fill, trade], ts)

@@ -24,6 +24,7 @@ from enigma_core.model import Candles, DayOpened, Instrument, Order, Purpose
 from enigma_core.parts import Holding, Path
 from enigma_core.plan import Plan
 from enigma_core.scoring import Evaluation
+from enigma_core.shells.prospects import Prospect, Prospects
 from enigma_core.timeframes import day_end, milliseconds
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Lane:
         """The first row of the present flat spell."""
         self.next_entry = 0
         self.leaving: list[Leave] = []
+        self.entering: tuple[Order, int, Prospect | None]
         self.charged = 0
         """Up to which bar funding has been charged."""
 
@@ -231,6 +233,7 @@ class Jumps:
         self.rejected: dict[str, int] = {}
         self._decider = Decider(plan, book.instruments)
         self._costing = Costing(plan.costs)
+        self._prospects = [Prospects(plan, self._decider, lane) for lane in lanes]
         self._visits: list[tuple[int, int, int, int, Callable[[Lane, int, int], None]]] = []
         self._number = count()
         self._by_symbol = {lane.symbol: i for i, lane in enumerate(lanes)}
@@ -266,31 +269,43 @@ class Jumps:
     def _decide(self, lane: Lane, number: int, ts: int) -> None:
         self._mark(ts)
         row = int(lane.entries[lane.next_entry])
+        prospect = self._prospects[number].at(lane.next_entry)
         lane.next_entry += 1
-        decision, order, refused = self._decider.decide(lane.evaluation, row, lane.measured, self.book, ts)
+        terms = prospect.terms if prospect is not None else None
+        outcome = self._decider.decide(lane.evaluation, row, lane.measured, self.book, ts, terms)
+        order = outcome.order
         if order is None:
-            for gate in refused:
+            for gate in outcome.refused:
                 self.rejected[gate] = self.rejected.get(gate, 0) + 1
             self._await_entry(number)
             return
         lane.settle_flat(row + 1, self.rejected)
         lane.flat_since = len(lane.evaluation)
         self.book.apply(order)
-        self.ledger.take([decision, order], ts)
+        self.ledger.decide(lambda: self._decider.record(lane.evaluation, row, lane.measured, ts, outcome), order, ts)
         bar = int(lane.bar_of[row]) + 1
         if bar < lane.n:
-            self._visit(int(lane.ends[bar]), OPEN, number, lambda lane, number, _: self._enter(lane, number, order, bar))
+            lane.entering = (order, bar, prospect)
+            self._visit(int(lane.ends[bar]), OPEN, number, self._enter)
 
     # held
 
-    def _enter(self, lane: Lane, number: int, order: Order, bar: int) -> None:
+    def _enter(self, lane: Lane, number: int, _: int) -> None:
+        order, bar, prospect = lane.entering
         ts = int(lane.starts[bar])
-        price = slipped(float(lane.candles.open[bar]), order.side, lane.instrument, self._costing.slippage)
+        if prospect is not None:
+            price = lane.instrument.at(prospect.ticks)
+        else:
+            price = slipped(float(lane.candles.open[bar]), order.side, lane.instrument, self._costing.slippage)
         fill = self._costing.fill(order, ts, order.quantity, price, lane.instrument, order.reason)
         self.book.apply(fill)
-        self.ledger.take([fill], ts)
-        holding = self._decider.holding(order.side, float(price), order.leverage, order.atr)
-        lane.leaving = find_exits(self.plan, lane, holding, order.quantity, bar)
+        self.ledger.take((fill,), ts)
+        if prospect is not None and prospect.bar >= 0:
+            phase = OPEN if prospect.at_open else RANGE
+            lane.leaving = [Leave(prospect.bar, phase, prospect.reason, prospect.level, prospect.slips, None)]
+        else:
+            holding = self._decider.holding(order.side, float(price), order.leverage, order.atr)
+            lane.leaving = find_exits(self.plan, lane, holding, order.quantity, bar)
         if lane.settlements:
             self._fund(lane, number, bar, ts + 1)
         self._await_exit(lane, number)
@@ -313,8 +328,10 @@ class Jumps:
         fill = self._costing.fill(order, ts, order.quantity, price, lane.instrument, leave.reason)
         self.book.apply(order)
         trade = self.book.apply(fill)
-        self.ledger.take([order, fill] if trade is None else [order, fill, trade], ts)
-        if trade is None:
+        self.ledger.take((order, fill) if trade is None else (order, fill, trade), ts)
+        if trade is not None:
+            self.ledger.trades.append(trade)
+        else:
             self._await_exit(lane, number)
             return
         lane.flat_since = lane.row_at(leave.bar)
