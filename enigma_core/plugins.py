@@ -148,6 +148,12 @@ class Catalogue:
         """The catalogue as the command line sees it: installed plugins and ``./strategies/*.py``."""
         return cls.load(folders=("strategies",))
 
+    @classmethod
+    def built_in(cls) -> Catalogue:
+        """The catalogue of what comes with enigma itself, whatever else is installed."""
+        points = importlib.metadata.entry_points(group=GROUP)
+        return cls.load(entry_points=[point for point in points if _identity(point.dist)[0] == BUILT_IN])
+
     def parts(self, kind: str) -> dict[str, Offer]:
         """Offers of `kind` by name, built-ins first. Raises `PluginError` for a kind that does not exist."""
         if kind not in self._parts:

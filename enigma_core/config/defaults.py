@@ -90,7 +90,7 @@ def defaults() -> dict[str, Any]:
         "instruments": {},
     }
     for section, kind in CORE.items():
-        tree[section] = msgspec.to_builtins(kind())
+        tree[section] = msgspec.json.decode(msgspec.json.encode(kind()))
     for section, names in _USED.items():
         tree[section] = {name: {} for name in names.split()}
     return {section: tree[section] for section in SECTIONS}

@@ -80,25 +80,37 @@ def plugin_folders(config: Path | str | None = None) -> tuple[Path, ...]:
     return tuple(dict.fromkeys([Path("strategies"), beside / "strategies"]))
 
 
+def description(path: Path) -> str:
+    """What the strategy in file `path` says of itself; empty where it says nothing. Raises `ConfigError` as `load` does."""
+    said = read(path).get(DESCRIPTION)
+    return said if isinstance(said, str) else ""
+
+
 def strategies(folders: Iterable[Path]) -> dict[str, Path]:
-    """Every strategy by name; where two bear one name, the one in the earlier folder."""
+    """Every strategy by name; where two bear one name, the one in the earlier folder.
+
+    Only folders named ``strategies`` are listed: elsewhere a YAML file may be anything.
+    """
     found: dict[str, Path] = {}
     for folder in folders:
-        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]) if folder.is_dir() else ():
+        if folder.name != "strategies" or not folder.is_dir():
+            continue
+        for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
             found.setdefault(path.stem, path)
     return found
 
 
-def find_strategy(name: str, folders: Iterable[Path]) -> Path:
+def find_strategy(name: str, folders: Sequence[Path]) -> Path:
     """The file of strategy `name`, which may be a path. Raises `ConfigError` with the nearest name."""
     if re.search(r"[/\\]|\.ya?ml$", name):
         if Path(name).is_file():
             return Path(name)
         raise ConfigError(f"there is no strategy file {name}")
-    known = strategies(folders)
-    if name not in known:
-        raise ConfigError(f"there is no strategy {name!r}{near(name, [*known, NO_STRATEGY])}")
-    return known[name]
+    for folder in folders:
+        for suffix in (".yaml", ".yml"):
+            if (path := folder / f"{name}{suffix}").is_file():
+                return path
+    raise ConfigError(f"there is no strategy {name!r}{near(name, [*strategies(folders), NO_STRATEGY])}")
 
 
 def _named(layer: Layer) -> str | None:

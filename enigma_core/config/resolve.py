@@ -8,8 +8,6 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, cast
 
-import msgspec
-
 from enigma_core.config import describe
 from enigma_core.config.checks import Checker
 from enigma_core.config.defaults import CLASSES, CORE, MANY, ONE, SECTIONS
@@ -287,14 +285,3 @@ class _Resolution:
                 f"indicators.{VOLATILITY}",
                 "is not among the indicators, but leverage, confidence and sizes are worked out from its line; switch it on",
             )
-
-
-def part_defaults(part: type[Part]) -> dict[str, Any]:
-    """The settings of `part` that have a default, as JSON holds them."""
-    found = {}
-    for field in msgspec.structs.fields(part):
-        if field.default is not msgspec.NODEFAULT:
-            found[field.encode_name] = field.default
-        elif field.default_factory is not msgspec.NODEFAULT:
-            found[field.encode_name] = field.default_factory()
-    return {name: msgspec.to_builtins(value) for name, value in found.items()}
