@@ -19,6 +19,9 @@ TOLERANCE = 1e-9
 """Of max_points: how far two ways to the same point may differ."""
 
 COLUMNS = ("ts", "open", "high", "low", "close", "volume")
+EVERY_BAR = ("range", "shock")
+"""Markets that are cut at every bar: a part that peeks one bar ahead may give itself away on few of them."""
+
 MOST_BARS = 5_000
 """Bars of a test market; a part with a longer warm-up is checked for what these bars allow."""
 
@@ -34,18 +37,24 @@ def inspect(inspection: Inspection, part: Indicator) -> None:
     if not isinstance(warmup, int) or isinstance(warmup, bool) or warmup < 1:
         inspection.found("warmup", f"warmup is {clip(warmup)}; it must be a whole number of bars, 1 or more")
         return
+    answers: dict[str, tuple[Candles, Floats]] = {}
     for name, market in markets(min(warmup + 250, MOST_BARS)).items():
         points = _points(inspection, part, name, market)
         if isinstance(points, Failed):
             continue
         _values(inspection, part, name, points, warmup)
         _repeat(inspection, part, name, market, points)
-        if len(market) > 2:
-            _past_only(inspection, part, name, market, points, warmup)
-            _window(inspection, part, name, market, points, warmup)
-            if part.streams and not inspection.broken("look-ahead"):
-                _stream(inspection, "points", part.points, name, market, points)
         _line(inspection, part, name, market)
+        if len(market) > 2:
+            answers[name] = (market, points)
+            _past_only(inspection, part, name, market, points, warmup)
+    if inspection.broken("look-ahead"):
+        return  # what follows compares with the past, and would be broken for that reason
+    for name, (market, points) in answers.items():
+        _window(inspection, part, name, market, points, warmup)
+        if part.streams:
+            _stream(inspection, "points", part.points, name, market, points)
+            _stream_line(inspection, part, name, market)
 
 
 def _digest(market: Candles) -> bytes:
@@ -133,14 +142,16 @@ def _different(a: Floats, b: Floats, tolerance: float) -> int | None:
     return None if same.all() else int(np.argmin(same))
 
 
-def _cuts(n: int, warmup: int) -> list[int]:
+def _cuts(name: str, n: int, warmup: int) -> list[int]:
+    if name in EVERY_BAR:
+        return list(range(max(0, n - 250), n))
     near = [k for k in range(warmup - 2, warmup + 4) if 0 < k < n]
     scattered = np.random.default_rng(7).integers(1, n, 40).tolist()
     return sorted({*range(min(6, n)), *near, *scattered, n - 1})
 
 
 def _past_only(inspection: Inspection, part: Indicator, name: str, market: Candles, points: Floats, warmup: int) -> None:
-    for k in _cuts(len(market), warmup):
+    for k in _cuts(name, len(market), warmup):
         early = inspection.call(f"points(candles[:{k}]) on the market {name!r}", part.points, market[:k])
         if early is FAILED or not isinstance(early, np.ndarray) or early.shape != (k,):
             if early is not FAILED:
@@ -157,8 +168,6 @@ def _past_only(inspection: Inspection, part: Indicator, name: str, market: Candl
 
 
 def _window(inspection: Inspection, part: Indicator, name: str, market: Candles, points: Floats, warmup: int) -> None:
-    if inspection.broken("look-ahead"):
-        return
     n = len(market)
     for end in np.unique(np.linspace(min(warmup, n), n, 60).astype(int)).tolist():
         window = market[max(0, end - warmup) : end]
@@ -217,5 +226,9 @@ def _line(inspection: Inspection, part: Indicator, name: str, market: Candles) -
                 "look-ahead", f"on the market {name!r} line[{i}] was {early[i]} with {k} bars and became {line[i]} later"
             )
             return
-    if part.streams and not inspection.broken("look-ahead"):
+
+
+def _stream_line(inspection: Inspection, part: Indicator, name: str, market: Candles) -> None:
+    line = inspection.call(f"line(candles) on {_where(name, market)}", part.line, market)
+    if isinstance(line, np.ndarray) and line.shape == (len(market),):
         _stream(inspection, "line", part.line, name, market, line)
