@@ -231,6 +231,24 @@ def test_times_in_any_unit_are_the_same_bars(tmp_path: Path, unit: str, column: 
     assert same(Csv(data=str(other)).history("ETH/USDT:USDT", "5m"), plain)
 
 
+@pytest.mark.parametrize("date", ["2025-02-30 00:00", "2025-01-01 25:00", "NaT", "now", "2025-13-01", '"2025-01-01'])
+def test_date_that_does_not_exist_is_refused(tmp_path: Path, date: str) -> None:
+    lines = [[f"2025-01-01 00:{minute:02}:00", *rows(1)[0][1:]] for minute in range(0, 30, 5)]
+    lines[3][0] = date
+    text = refusal(write(tmp_path / "BTCUSDT-5m.csv", lines))
+    assert "BTCUSDT-5m.csv:5: " in text
+
+
+def test_dates_and_numbers_may_be_mixed_and_zones_are_heeded(tmp_path: Path) -> None:
+    plain = Csv(data=str(write(tmp_path / "BTCUSDT-5m.csv", rows(4)))).history(BTC, "5m")
+    lines = rows(4)
+    for line, date in zip(
+        lines, ("2025-03-06T10:30Z", "2025-03-06 12:35:00+02:00", str(lines[2][0]), "2025-03-06 10:45"), strict=True
+    ):
+        line[0] = date
+    assert same(Csv(data=str(write(tmp_path / "ETHUSDT-5m.csv", lines))).history("ETH/USDT:USDT", "5m"), plain)
+
+
 def test_every_layout_gives_the_same_bars(tmp_path: Path) -> None:
     plain = Csv(data=str(write(tmp_path / "BTCUSDT.csv", rows(50)))).history(BTC, "5m")
     words = [[*r[:3], "some, word".replace(",", ""), *r[3:]] for r in rows(50)]

@@ -8,11 +8,12 @@ cell, which either makes sense of it or says what is wrong and where.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -26,6 +27,9 @@ BLOCK = 1 << 18
 
 KLINE_COLUMNS = 12
 """Columns of Binance's kline files, which have no header; their first six are the usual ones."""
+
+_DATED = re.compile(rb"^(\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?)(?:Z|\+00:00)?(?=,)", re.MULTILINE)
+"""A line that begins with an ISO date in UTC."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -45,7 +49,7 @@ def parse(path: Path, stream: IO[bytes], wanted: Columns, head: bool = False) ->
     pieces: list[Floats] = []
     sources: list[Source] = []
     for block in blocks:
-        values, numbers = shape.fast(block, line) or shape.slow(block, line)
+        values, numbers = shape.fast(block, line) or shape.dated(block, line) or shape.slow(block, line)
         line += block.count(b"\n")
         pieces.append(values)
         sources.append(Source(path, numbers))
@@ -87,22 +91,36 @@ class _Shape:
     def __init__(self, path: Path, width: int, picked: list[int], delimiter: str) -> None:
         self.path, self.width, self.picked, self.delimiter = path, width, picked, delimiter
         self.whole = picked == list(range(width))
-        row = tuple.__class_getitem__((float,) * width)
-        self.decoder: msgspec.json.Decoder[list[tuple[float, ...]]] = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
+        self.numbers: msgspec.json.Decoder[list[tuple[float, ...]]] = _rows_of((float,) * width)
+        self.dates: msgspec.json.Decoder[list[tuple[Any, ...]]] = _rows_of((str, *(float,) * (width - 1)))
 
     def fast(self, block: bytes, line: int) -> tuple[Floats, Sequence[int]] | None:
         """A block of nothing but numbers in the right shape; None for any other."""
-        body = block.removesuffix(b"\n")
-        if self.delimiter != ",":
-            body = body.replace(self.delimiter.encode(), b",")
-        try:
-            rows = self.decoder.decode(b"[[" + body.replace(b"\n", b"],[") + b"]]")
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-        if len(rows) != body.count(b"\n") + 1:
+        body = self._body(block)
+        rows = _decoded(self.numbers, body)
+        if rows is None:
             return None
         values = np.fromiter(chain.from_iterable(rows), np.float64, len(rows) * self.width).reshape(-1, self.width)
         return values if self.whole else values[:, self.picked], range(line, line + len(rows))
+
+    def dated(self, block: bytes, line: int) -> tuple[Floats, Sequence[int]] | None:
+        """A block of numbers but for the first column, which holds ISO dates in UTC; None for any other."""
+        if self.picked[0] != 0 or not block[:1].isdigit():
+            return None
+        body, dates = _DATED.subn(rb'"\1"', self._body(block))
+        rows = _decoded(self.dates, body)
+        if rows is None or len(rows) != dates:
+            return None
+        columns = list(zip(*rows, strict=True))
+        try:
+            columns[0] = tuple(np.array(columns[0], "datetime64[ms]").astype(np.int64))
+        except ValueError:
+            return None
+        return np.array([columns[i] for i in self.picked], np.float64).T, range(line, line + len(rows))
+
+    def _body(self, block: bytes) -> bytes:
+        body = block.removesuffix(b"\n")
+        return body if self.delimiter == "," else body.replace(self.delimiter.encode(), b",")
 
     def slow(self, block: bytes, line: int) -> tuple[Floats, Sequence[int]]:
         """A block of anything, cell by cell."""
@@ -127,6 +145,19 @@ class _Shape:
             fault = f"{clip(cell)!r} is {'neither a number nor a date' if time else 'not a number'}" if cell else "a cell is empty"
             raise DataError(f"{self.path}:{line}: {fault}")
         return value
+
+
+def _rows_of(cells: tuple[type, ...]) -> Any:
+    return msgspec.json.Decoder(list[tuple.__class_getitem__(cells)])  # type: ignore[misc]
+
+
+def _decoded(decoder: msgspec.json.Decoder[list[tuple[Any, ...]]], body: bytes) -> list[tuple[Any, ...]] | None:
+    """The lines of `body` as rows; None where they are none of the decoder's."""
+    try:
+        rows = decoder.decode(b"[[" + body.replace(b"\n", b"],[") + b"]]")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return rows if len(rows) == body.count(b"\n") + 1 else None
 
 
 def _columns(n: int) -> str:
