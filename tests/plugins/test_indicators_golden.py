@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from enigma_core.lines import Floats
+from enigma_core.model import Candles
 from enigma_plugins.indicators.atr import Atr
 from enigma_plugins.indicators.awesome_oscillator import AwesomeOscillator
 from enigma_plugins.indicators.bollinger import Bollinger
@@ -20,9 +23,6 @@ from enigma_plugins.indicators.rsi import Rsi
 from enigma_plugins.indicators.stochastic import Stochastic
 from enigma_plugins.indicators.stochastic_rsi import StochasticRsi
 from enigma_plugins.indicators.williams_r import WilliamsR
-
-from enigma_core.lines import Floats
-from enigma_core.model import Candles
 
 TOLERANCE = 1e-9
 
