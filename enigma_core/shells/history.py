@@ -119,23 +119,27 @@ def equity_curve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Equity at every close, for charts and ratios: a trade's net from its exit on, before that its worth at the close."""
     ts = moments(candles)
-    change = np.zeros(len(ts))
-    lines = {s: (np.zeros(len(ts)), np.zeros(len(ts))) for s in candles}
-    for t in trades:
-        entered, left = np.searchsorted(ts, (t.entry_ts, t.exit_ts), side="right") - 1
-        size, cost = lines[t.symbol]
-        held = float(t.quantity * instruments[t.symbol].multiplier) * (1 if t.side == "long" else -1)
-        size[entered + 1 : entered + 2] += held
-        size[left if ts[left] == t.exit_ts else left + 1] -= held
-        cost[entered + 1 : entered + 2] += held * float(t.entry_price)
-        cost[left if ts[left] == t.exit_ts else left + 1] -= held * float(t.entry_price)
-        change[left] += float(t.net)
-    equity = float(start) + np.cumsum(change)
-    for symbol, (size, cost) in lines.items():
-        c = candles[symbol]
+    trades = list(trades)
+    entered = np.searchsorted(ts, [t.entry_ts for t in trades], side="right")
+    left = np.searchsorted(ts, [t.exit_ts for t in trades], side="left")
+    equity = float(start) + np.cumsum(np.bincount(left, [float(t.net) for t in trades], len(ts) + 1)[: len(ts)])
+    names = np.array([t.symbol for t in trades])
+    size = np.array(
+        [float(t.quantity * instruments[t.symbol].multiplier) * (1 if t.side == "long" else -1) for t in trades], np.float64
+    )
+    cost = size * np.array([float(t.entry_price) for t in trades], np.float64)
+    for symbol, c in candles.items():
+        mine = names == symbol
         last = np.searchsorted(c.ts + milliseconds(c.timeframe), ts, side="right") - 1
-        equity += np.cumsum(size) * c.close[last] - np.cumsum(cost)
+        equity += _held(entered[mine], left[mine], size[mine], len(ts)) * c.close[last]
+        equity -= _held(entered[mine], left[mine], cost[mine], len(ts))
     return ts, equity
+
+
+def _held(entered: np.ndarray, left: np.ndarray, amounts: np.ndarray, n: int) -> np.ndarray:
+    """(n,) the sum of the amounts held at each moment."""
+    change = np.bincount(entered, amounts, n + 1) - np.bincount(left, amounts, n + 1)
+    return np.cumsum(change)[:n]
 
 
 def batches(candles: Mapping[str, Candles]) -> Iterable[BarsClosed]:

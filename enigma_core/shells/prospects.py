@@ -6,6 +6,7 @@ Everything here is what `deciding.Decider.terms` and `jumping.find_exits` say of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -48,9 +49,12 @@ class Prospects:
         self._plan = plan
         self._decider = decider
         self._lane = lane
-        self._known: list[Prospect] = []
         self._first = 0
+        self._size = 0
         self._able = True
+        self._terms: Callable[[int], Terms]
+        self._ticks: list[float]
+        self._ending: Callable[[int], tuple[int, bool, str, float, bool]]
         c = lane.candles
         pad = np.full(WINDOW, np.nan)
         self._windows = [
@@ -59,44 +63,42 @@ class Prospects:
 
     def at(self, number: int) -> Prospect | None:
         """The prospect of candidate `number` of the lane; None where it has to be worked out alone."""
+        if self._able and not self._first <= number < self._first + self._size:
+            rows = self._lane.entries[number : number + CHUNK]
+            self._first, self._size = number, len(rows)
+            self._work_out(rows)
         if not self._able:
             return None
-        if not self._first <= number < self._first + len(self._known):
-            self._first = number
-            self._known = self._work_out(self._lane.entries[number : number + CHUNK])
-        return self._known[number - self._first] if self._able else None
+        row = number - self._first
+        return Prospect(self._terms(row), int(self._ticks[row]), *self._ending(row))
 
-    def _work_out(self, rows: np.ndarray) -> list[Prospect]:
+    def _work_out(self, rows: np.ndarray) -> None:
         lane, plan, instrument = self._lane, self._plan, self._lane.instrument
         e = lane.evaluation
         faults: list[str] = []
         side = np.where(e.side[rows] > 0, 1, -1)[:, None]
         price, atr = e.close[rows][:, None], e.atr[rows][:, None]
         leverage = self._leverage(atr / price)
-        first, rules = _tightest(first_stops(plan.exits, self._holding(side, price, leverage, atr), instrument, faults), len(rows))
-        liquidation = _liquidation(price, side, leverage, instrument)
-        terms = [
-            Terms(*term, unprotected(rule, level, term[0], term[1], liq))  # type: ignore[arg-type]
-            for *term, rule, level, liq in zip(
-                side[:, 0].tolist(),
-                price[:, 0].tolist(),
-                atr[:, 0].tolist(),
-                leverage[:, 0].tolist(),
-                (first * side)[:, 0].tolist(),
-                rules,
-                first[:, 0].tolist(),
-                liquidation[:, 0].tolist(),
-                strict=True,
-            )
-        ]
+        firsts = first_stops(plan.exits, self._holding(side, price, leverage, atr), instrument, faults)
+        first, rules = _tightest(firsts, len(rows))
+        columns = (side, price, atr, leverage, first, _liquidation(price, side, leverage, instrument), rules)
+        sides, prices, atrs, leverages, levels, liquidations, named = (column.ravel().tolist() for column in columns)
+
+        def terms(row: int) -> Terms:
+            s, p, level = sides[row], prices[row], levels[row]
+            reason = unprotected("" if named[row] < 0 else "known", level, s, p, liquidations[row])
+            return Terms(s, p, atrs[row], leverages[row], level * s, reason)
+
+        self._terms = terms
         bars = np.minimum(lane.bar_of[rows] + 1, lane.n - 1)
         ticks = _slipped(lane.candles.open[bars][:, None], side, instrument, float(plan.costs.slippage))
-        ends = self._ends(self._at_entry(ticks, side, leverage, atr), bars, faults)
-        if faults or ends is None:
+        self._ticks = ticks[:, 0].tolist()
+        ending = self._ends(self._at_entry(ticks, side, leverage, atr), bars, faults)
+        if faults or ending is None:
             # a rule that fails is told of where it fails: row by row
             self._able = False
-            return []
-        return [Prospect(t, k, *end) for t, k, end in zip(terms, ticks[:, 0].astype(np.int64).tolist(), ends, strict=True)]
+        else:
+            self._ending = ending
 
     def _leverage(self, ratio: Floats) -> np.ndarray:
         rule = self._plan.leverage
@@ -112,15 +114,17 @@ class Prospects:
         steps, scale = self._lane.instrument.grid
         return self._holding(side, ticks * steps / scale, leverage, atr)
 
-    def _ends(self, holding: Holding, bars: np.ndarray, faults: list[str]) -> list[tuple[int, bool, str, float, bool]] | None:
-        """The exit of each position entered at the open of its bar, None where targets take only a part."""
+    def _ends(
+        self, holding: Holding, bars: np.ndarray, faults: list[str]
+    ) -> Callable[[int], tuple[int, bool, str, float, bool]] | None:
+        """How each position ends that is entered at the open of its bar; None where targets take only a part."""
         plan, instrument, m = self._plan, self._lane.instrument, len(bars)
         goals = aims(plan.exits, holding, instrument, faults, many=True)
         if any(goal.fraction < 1.0 for goal in goals):
             return None
         path = Path(*(window[bars] for window in self._windows))
         firsts = first_stops(plan.exits, holding, instrument, faults)
-        first, first_rules = _tightest(firsts, m)
+        first, setters = _tightest(firsts, m)
         lines = stop_lines(plan.exits, holding, path, instrument, faults)
         forces = np.empty((m, WINDOW))
         forces[:] = first
@@ -130,7 +134,7 @@ class Prospects:
         long = holding.side > 0
         worst, best = np.where(long, path.low, -path.high), np.where(long, path.high, -path.low)
         hit = _first(worst <= np.maximum(forces, liquidation))
-        wish, wish_rule = self._wishes(holding, path, faults, m)
+        wish, wishers = self._wishes(holding, path, faults, m)
         goal_at, goal_level, goal_rule = _goals(goals, holding.side, best, m)
         rows = np.arange(m)
         wished = wish < hit
@@ -142,40 +146,36 @@ class Prospects:
         liq, side = liquidation[:, 0], holding.side[:, 0]
         liquidated = ~taken & ~wished & ((opened <= liq) | (force <= liq))
         level = np.where(taken, goal_level, side * np.where(wished, opened, np.where(liquidated, liq, np.minimum(force, opened))))
-        known = (at < WINDOW) & (bars + at < self._lane.n)
-        ends = []
-        zipped = zip(
-            np.where(known, bars + at, -1).tolist(),
-            (wished & ~taken).tolist(),
-            taken.tolist(),
-            liquidated.tolist(),
-            level.tolist(),
-            inside.tolist(),
-            force.tolist(),
-            strict=True,
-        )
-        for row, (bar, at_open, took, gone, price, when, stop) in enumerate(zipped):
-            if bar < 0:
-                ends.append((-1, False, "", 0.0, False))
-            elif took:
-                ends.append((bar, False, goals[goal_rule[row]].rule, price, False))
-            elif at_open:
-                ends.append((bar, True, wish_rule[row], price, True))
-            elif gone:
-                ends.append((bar, False, "liquidation", price, False))
-            else:
-                rule = first_rules[row] if stop == first[row, 0] else _setter(lines, row, stop, when)
-                ends.append((bar, False, rule, price, True))
-        return ends
+        found = np.where((at < WINDOW) & (bars + at < self._lane.n), bars + at, -1)
+        columns = (found, taken, wished, liquidated, level, goal_rule, wishers)
+        where, took, left, gone, met, goal, wisher = (column.tolist() for column in columns)
+        named, closers = list(firsts), list(plan.exits)
 
-    def _wishes(self, holding: Holding, path: Path, faults: list[str], m: int) -> tuple[np.ndarray, list[str]]:
-        earliest, names = np.full(m, WINDOW), [""] * m
+        def ending(row: int) -> tuple[int, bool, str, float, bool]:
+            bar = where[row]
+            if bar < 0:
+                return -1, False, "", 0.0, False
+            if took[row]:
+                return bar, False, goals[goal[row]].rule, met[row], False
+            if left[row]:
+                return bar, True, closers[wisher[row]], met[row], True
+            if gone[row]:
+                return bar, False, "liquidation", met[row], False
+            stop, when = force[row], int(inside[row])
+            rule = named[setters[row, 0]] if stop == first[row, 0] else _setter(lines, row, stop, when)
+            return bar, False, rule, met[row], True
+
+        return ending
+
+    def _wishes(self, holding: Holding, path: Path, faults: list[str], m: int) -> tuple[np.ndarray, np.ndarray]:
+        """When each position is first wanted closed, and by which exit (its number in the plan)."""
+        when, whose = np.full(m, WINDOW), np.zeros(m, np.int64)
+        numbers = {name: number for number, name in enumerate(self._plan.exits)}
         for rule, wanted in closings(self._plan.exits, holding, path, faults).items():
             at = _first(wanted)
-            for row in np.flatnonzero(at < earliest).tolist():
-                names[row] = rule
-            earliest = np.minimum(earliest, at)
-        return earliest, names
+            whose = np.where(at < when, numbers[rule], whose)
+            when = np.minimum(when, at)
+        return when, whose
 
 
 def _first(found: np.ndarray) -> np.ndarray:
@@ -184,14 +184,13 @@ def _first(found: np.ndarray) -> np.ndarray:
     return np.where(found[np.arange(len(at)), at], at, WINDOW)
 
 
-def _tightest(levels: dict[str, Any], m: int) -> tuple[Floats, list[str]]:
-    """(m, 1) the tightest of all first stops and the rule that set it; the first rule named wins a tie."""
-    best, names = np.full((m, 1), -np.inf), [""] * m
-    for rule, level in levels.items():
-        for row in np.flatnonzero(level[:, 0] > best[:, 0]).tolist():
-            names[row] = rule
+def _tightest(levels: dict[str, Any], m: int) -> tuple[Floats, np.ndarray]:
+    """(m, 1) the tightest of all first stops and the number of the rule that set it; the first named wins a tie, -1 is none."""
+    best, whose = np.full((m, 1), -np.inf), np.full((m, 1), -1)
+    for number, level in enumerate(levels.values()):
+        whose = np.where(level > best, number, whose)
         best = np.fmax(best, level)
-    return np.where(np.isinf(best), np.nan, best), names
+    return np.where(whose < 0, np.nan, best), whose
 
 
 def _goals(goals: list[Aim], side: np.ndarray, best: Floats, m: int) -> tuple[np.ndarray, Floats, np.ndarray]:

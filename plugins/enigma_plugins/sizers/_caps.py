@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal, localcontext
+from functools import lru_cache
 
 from enigma_core.model import ZERO, Instrument, Signal, Sizing, money
 
@@ -10,6 +11,7 @@ MOST_EQUITY = Decimal(10) ** 15
 """Above this, money no longer has its twelve decimals: such an account is not sized."""
 
 
+@lru_cache(4096)
 def exact(number: float) -> Decimal:
     """The shortest decimal that reads back as `number`; NaN and infinity become decimals of that name."""
     return Decimal(repr(float(number)))
