@@ -116,9 +116,8 @@ class Quarantine:
         strikes = self._strikes.setdefault(fault.name, deque(maxlen=STRIKES))
         strikes.append(ts)
         if len(strikes) == STRIKES and ts - strikes[0] <= SPELL and fault.name not in self.off:
-            text = (
-                f"{fault.name} is switched off: it failed {STRIKES} times within {SPELL // 60_000} minutes, last it {fault.reason}"
-            )
+            often = f"{STRIKES} times within {SPELL // 60_000} minutes"
+            text = f"{fault.name} is switched off: it failed {often}, the last time it {fault.reason}"
             self.off[fault.name] = text
             self._news.append(text)
 
