@@ -158,6 +158,19 @@ def test_the_warmup_is_honest_on_generated_markets(name: str, kind: str) -> None
     warmup_holds(part(name), MARKETS[kind])
 
 
+@pytest.mark.parametrize("name", [name for name in VOTERS if name != "obv"])  # where OBV starts means nothing
+@pytest.mark.parametrize("kind", ["walk", "grid", "tiny"])
+def test_the_line_has_forgotten_where_history_began(name: str, kind: str) -> None:
+    indicator, candles = part(name), MARKETS[kind]
+    whole, bars = indicator.line(candles), indicator.warmup
+    assert whole is not None
+    scale = np.nanmax(np.abs(whole))
+    for end in range(bars, len(candles) + 1, 97):
+        window = indicator.line(candles[end - bars : end])
+        assert window is not None
+        assert window[-1] == pytest.approx(whole[end - 1], abs=1e-9 * scale), f"bar {end - 1}"
+
+
 @pytest.mark.parametrize("name", VOTERS)
 def test_the_warmup_is_honest_where_a_market_stops(name: str) -> None:
     warmup_holds(part(name), MARKETS["stopped"], 120)

@@ -10,7 +10,7 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.lines import Floats
 from enigma_core.model import Candles
-from enigma_core.parts import Indicator
+from enigma_core.parts import Bools, Indicator
 from enigma_core.rows import rows
 from enigma_core.rules import MaxPoints, Strength
 
@@ -38,7 +38,8 @@ class Cmf(Indicator, frozen=True, kw_only=True):
     def line(self, candles: Candles) -> Floats:
         ta, volume = candles.ta, candles.volume
         cmf: Floats = ta.CMF(candles.high, candles.low, candles.close, volume, timeperiod=self.period)
-        return cmf * (ta.MAX(volume, timeperiod=self.period) > 0.0)
+        traded: Bools = ta.MAX(volume, timeperiod=self.period) > 0.0
+        return cmf * traded
 
     def points(self, candles: Candles) -> Floats:
         bars = rows(candles)
