@@ -20,6 +20,9 @@ dependencies = ["miniature-enigma>=0.1"]
 [project.entry-points.enigma]
 "${kind}s.$name" = "$module"
 
+[tool.hatch.build]
+dev-mode-dirs = ["."]
+
 [tool.hatch.build.targets.wheel]
 only-include = ["$module.py"]
 """)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,9 +27,9 @@ class Environment(NamedTuple):
     python: Path
     folder: Path
 
-    def run(self, *arguments: str | Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("ENIGMA", "PYTHON", "PIP", "PYTEST"))}
-        clean |= {"NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        clean |= {"NO_COLOR": "1", "PYTHONDONTWRITEBYTECODE": "1"} | more
         done = subprocess.run(
             [str(self.python), *map(str, arguments)], cwd=self.folder, env=clean, capture_output=True, text=True, check=False
         )
@@ -193,12 +194,32 @@ def test_p08_rubbish_that_is_used_abstains_and_the_run_goes_on(environment: Envi
     assert among["trades"] == alone["trades"]
 
 
-def test_new_package_is_installed_checked_and_tested_in_four_commands(environment: Environment) -> None:
-    environment.enigma("plugins", "new", "indicator", "over_average")
-    done = environment.enigma("plugins", "install", "./enigma-over-average", "--", *OFFLINE)
-    assert "indicator over_average (enigma-over-average 0.1.0)" in done.stdout
-    assert environment.enigma_json("plugins", "check", "over_average")["broken"] == 0
-    assert "1 passed" in environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", "enigma-over-average").stdout
+def test_shell_blocks_of_the_guide_work_as_they_stand(environment: Environment) -> None:
+    """From `enigma plugins new` to installed, checked and listed. Only pip is told to stay offline, by the environment."""
+    guide = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    offline = {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+    modules = {
+        "pip": ["-m", "pip"],
+        "pytest": ["-m", "pytest", "-p", "no:cacheprovider"],
+        "enigma": [environment.python.parent / "enigma"],
+    }
+    shown = []
+    for line in block.splitlines():
+        tool, *arguments = line.split()
+        shown.append(environment.run(*modules[tool], *arguments, **offline).stdout)
+    new, _, checked, tested, listed = shown
+    assert "enigma_over_average.py" in new
+    assert "1 of 1 parts keep their contract" in checked
+    assert "1 passed" in tested
+    assert "over_average" in listed
+
+
+def test_new_package_is_installed_by_the_engine_itself(environment: Environment) -> None:
+    environment.enigma("plugins", "new", "exit", "best_close")
+    done = environment.enigma("plugins", "install", "./enigma-best-close", "--", *OFFLINE)
+    assert "exit best_close (enigma-best-close 0.1.0)" in done.stdout
+    assert environment.enigma_json("plugins", "check", "best_close")["broken"] == 0
 
 
 def test_install_of_what_does_not_exist_is_one_sentence(environment: Environment) -> None:
