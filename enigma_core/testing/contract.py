@@ -20,7 +20,7 @@ from enigma_core.parts import (
     Sizer,
     kind_of,
 )
-from enigma_core.testing import exits, feeds, gates, indicators, live, settings, sizers, tasks
+from enigma_core.testing import exits, feeds, gates, indicators, limits, live, settings, sizers, tasks
 from enigma_core.testing.finding import Finding, Inspection
 
 INSPECTORS: dict[type[Part], Callable[[Inspection, Any], None]] = {
@@ -66,6 +66,7 @@ def check(part: type[Part] | Part) -> list[Finding]:
         for base, inspect in INSPECTORS.items():
             if isinstance(made, base):
                 inspect(inspection, made)
+        limits.inspect(inspection, made)
     return inspection.findings
 
 

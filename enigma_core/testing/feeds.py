@@ -119,13 +119,18 @@ def _stream(inspection: Inspection, feed: Feed, symbols: tuple[str, ...], timefr
     if events is FAILED:
         return
     last = None
+    closed = -1
     bars: dict[str, list[Bar]] = {symbol: [] for symbol in symbols}
     for event in events:
         if last is not None and event.ts < last:
             inspection.found("order", f"stream gave an event of {event.ts} after one of {last}; events come in order of time")
             return
         last = event.ts
+        if event.ts <= closed:
+            text = f"stream gave {type(event).__name__} of {event.ts} after the bars of {closed}"
+            inspection.found("moment", f"{text}; with the bars of a close its moment is over, they come last and together")
         if isinstance(event, BarsClosed):
+            closed = event.ts
             for symbol, bar in event.bars.items():
                 if bar.end != event.ts:
                     text = f"stream gave a bar of {symbol} that ends at {bar.end} in an event of {event.ts}"

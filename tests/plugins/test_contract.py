@@ -14,7 +14,7 @@ import pytest
 import enigma_plugins
 from enigma_core.parts import Part, kind_of
 from enigma_core.plugins import HOOKS
-from enigma_core.testing import check
+from enigma_core.testing import candles, check
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,6 +36,19 @@ PARTS = [(name, part) for name in MODULES for part in _offered(importlib.import_
 @pytest.mark.parametrize(("module", "part"), PARTS, ids=[f"{kind_of(part)}-{part.name}" for _, part in PARTS])
 def test_built_in_part_keeps_the_contract(module: str, part: type[Part]) -> None:
     assert [str(finding) for finding in check(part)] == []
+
+
+@pytest.mark.parametrize("name", ["csv", "replay"])
+def test_feed_that_reads_files_keeps_the_contract_once_it_has_some(name: str, tmp_path: Path) -> None:
+    for symbol, seed in (("BTCUSDT", 1), ("ETHUSDT", 2)):
+        bars = candles(seed, 120, "gaps")
+        rows = zip(bars.ts, bars.open, bars.high, bars.low, bars.close, bars.volume, strict=True)
+        lines = ["ts,open,high,low,close,volume", *(",".join([str(int(ts)), *(repr(float(x)) for x in row)]) for ts, *row in rows)]
+        (tmp_path / f"{symbol}-30m.csv").write_text("\n".join(lines) + "\n")
+    (part,) = [part for _, part in PARTS if (kind_of(part), part.name) == ("feed", name)]
+    feed = part(data=str(tmp_path))
+    assert feed.symbols() == ("BTC/USDT:USDT", "ETH/USDT:USDT")
+    assert [str(finding) for finding in check(feed)] == []
 
 
 @pytest.mark.parametrize("module", MODULES)

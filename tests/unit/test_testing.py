@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from enigma_core.errors import ContractError, DataError
+from enigma_core.errors import ConfigError, ContractError, DataError
 from enigma_core.lines import Floats
-from enigma_core.market import BarsClosed, Market, MarketEvent
+from enigma_core.market import BarsClosed, Market, MarketEvent, TickerSeen
 from enigma_core.model import Bar, Candles, Instrument, Signal, Sizing
 from enigma_core.parts import (
     Account,
@@ -576,6 +576,12 @@ def _told(change: Any) -> Any:
     return stream
 
 
+async def _twice(self: Any, symbols: Any, timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
+    for bar in self.bars():
+        yield BarsClosed(bar.end, {bar.symbol: bar})
+        yield TickerSeen(bar.end, bar.symbol, 1e6)
+
+
 FEEDS: list[tuple[str, dict[str, Any], str, str]] = [
     ("backwards", {"history": _backwards}, "order", "does not come after"),
     ("high below low", {"history": _upside_down}, "bars", "which no market traded"),
@@ -599,6 +605,12 @@ FEEDS: list[tuple[str, dict[str, Any], str, str]] = [
         {"stream": _told(lambda bar: BarsClosed(bar.end, {bar.symbol: msgspec.structs.replace(bar, close=bar.low)}))},
         "stream",
         "in the stream but",
+    ),
+    (
+        "after the moment is over",
+        {"stream": _twice},
+        "moment",
+        "with the bars of a close its moment is over",
     ),
     ("backwards in time", {"stream": _told(lambda bar: BarsClosed(-bar.end, {}))}, "order", "events come in order of time"),
 ]
@@ -657,6 +669,35 @@ def test_default_beyond_its_own_limit_is_caught() -> None:
     (finding,) = check(Wide)
     assert finding.rule == "limits"
     assert ">= 20" in finding.text
+
+
+def test_setting_at_a_limit_that_does_not_work_is_caught() -> None:
+    class Thin(Streamed, frozen=True, kw_only=True):
+        """Allows an RSI of one bar, which TA-Lib does not."""
+
+        name = "thin"
+        period: Annotated[int, Meta(ge=1, le=100)] = 14
+
+        def points(self, candles: Candles) -> Floats:
+            rsi = candles.ta.RSI(candles.close, timeperiod=self.period)
+            return np.where(np.isnan(rsi), np.nan, 0.0)
+
+    (finding,) = check(Thin)
+    assert finding.text.startswith("with period=1, which its limits allow, the part raised")
+
+
+def test_setting_at_a_limit_that_is_refused_in_a_sentence_is_sound() -> None:
+    class Careful(Momentum, frozen=True, kw_only=True):
+        """Refuses a long period."""
+
+        name = "careful"
+        period: Annotated[int, Meta(ge=1, le=1000)] = 10
+
+        def __post_init__(self) -> None:
+            if self.period > 50:
+                raise ConfigError(f"careful: period is {self.period}; at most 50 bars make sense")
+
+    assert check(Careful) == []
 
 
 def test_constructor_that_changes_a_setting_is_caught() -> None:
