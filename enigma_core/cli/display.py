@@ -224,7 +224,7 @@ class Stream:
         self._refused[decision.symbol] = against
         if not self._detail and (known or decision.klass in FAINT):
             return None
-        return ("pass", "dim"), (sentence(decision), "dim")
+        return ("skip", "dim"), (sentence(decision), "dim")
 
     def _order(self, order: Order) -> tuple[Styled, Styled] | None:
         self._orders[order.id] = order

@@ -115,7 +115,7 @@ def test_a_negative_score_that_enters_is_short() -> None:
 
 
 def test_a_refusal_names_gate_value_and_limit() -> None:
-    assert "pass    BUY +70, confidence 0.94, 7 of 10 agree: confidence 0.82, needs >= 0.85\n" in said(refused("confidence"))
+    assert "skip    BUY +70, confidence 0.94, 7 of 10 agree: confidence 0.82, needs >= 0.85\n" in said(refused("confidence"))
 
 
 def test_a_refusal_is_said_once_until_something_changes() -> None:
