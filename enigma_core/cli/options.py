@@ -23,17 +23,29 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _talk(context: click.Context, _parameter: click.Parameter, count: int) -> None:
+    """``enigma run -v`` is ``enigma -v run``."""
+    if count and not context.resilient_parsing:
+        from enigma_core.cli import trouble
+
+        params = context.find_root().params
+        params["verbose"] = params.get("verbose", 0) + count
+        trouble.log_to_stderr(params["verbose"])
+
+
 _SETTINGS = (
     click.option("-c", "--config", type=click.Path(dir_okay=False), help="Configuration file. [default: strategy_config.json]"),
     click.option("-s", "--strategy", metavar="NAME", help="Strategy to lay over it: a name of strategies/, or a file."),
     click.option("--set", "sets", metavar="PATH=VALUE", multiple=True, help="One setting, as in gates.score.min=60. Repeatable."),
     click.option("-p", "--pairs", metavar="SYMBOL", multiple=True, help="Symbols to trade, as in BTC/USDT:USDT. Repeatable."),
     click.option("-i", "--timeframe", metavar="TIMEFRAME", help="Primary timeframe, as in 30m."),
+    click.option("-v", "--verbose", count=True, expose_value=False, callback=_talk, help="Say more; -vv: everything."),
 )
 
 
 def settings_options(command: F) -> F:
-    """Everything that shapes a plan: ``-c -s --set -p -i``."""
+    """Everything that shapes a plan, ``-c -s --set -p -i``, and ``-v``."""
     return functools.reduce(lambda made, option: option(made), reversed(_SETTINGS), command)
 
 

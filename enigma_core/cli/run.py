@@ -55,8 +55,8 @@ def run(
     """Trade on paper: a synthetic market, a history, any feed.
 
     Without arguments a synthetic market is traded with paper money, offline. Ctrl-C ends it, and the same command goes on
-    from there. What is neutral or weak is not printed, and a refusal once until something about it changes; enigma -v run
-    prints everything.
+    from there. What is neutral or weak is not printed, and a refusal once until something about it changes; -v prints
+    everything.
     """
     import msgspec
 

@@ -138,6 +138,13 @@ def test_verbose_adds_the_traceback(failing: dict[str, BaseException]) -> None:
     assert "Traceback" in CliRunner().invoke(cli.root, ["-v", "fail"]).stderr
 
 
+def test_verbose_counts_before_and_after_the_command(tmp_path: Path) -> None:
+    for args in (["-v", "backtest"], ["backtest", "-v"]):
+        done = enigma(*args, "--data", str(tmp_path / "nowhere"))
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+
+
 def test_a_defect_says_so_and_leaves_its_traceback_in_the_runs_folder(
     failing: dict[str, BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
