@@ -73,6 +73,12 @@ class Track:
         self._bars[:, self._n] = bar.open, bar.high, bar.low, bar.close, score
         self._n += 1
 
+    def follow(self, before: Track) -> None:
+        """Go on from what was known of the same position when it was smaller: its bars, and its stop where that is tighter."""
+        self._bars, self._n = before._bars, before._n
+        if before.level > self.level:
+            self.level, self.rule = before.level, before.rule
+
     @property
     def path(self) -> Path:
         return Path(*self._bars[:, : self._n])
@@ -118,6 +124,7 @@ class Engine:
             out.append(trade)
             filled = report.order_id if isinstance(report, Fill) else ""
             out.extend(Cancel(ts=report.ts, order_id=o.id, symbol=symbol) for o in resting if o.id != filled)
+            self._call_off(symbol, report.ts, out)
         elif isinstance(report, Fill) and working is not None:
             if working.order.purpose is Purpose.ENTRY:
                 self._protect(report, out)
@@ -132,6 +139,8 @@ class Engine:
         faults: list[str] = []
         track = Track(self.decider.holding(position.side, float(position.price), position.leverage, position.atr))
         track.rule, track.level = tightest(first_stops(self.plan.exits, track.holding, instrument, faults))
+        if fill.symbol in self._tracks:
+            track.follow(self._tracks[fill.symbol])
         self._tracks[fill.symbol] = track
         # a second part of one entry needs order ids of its own
         more = "" if position.quantity == fill.quantity else f"-q{position.quantity.normalize():f}"
@@ -203,6 +212,7 @@ class Engine:
         for name, wanted in closings(self.plan.exits, track.holding, path, faults).items():
             if wanted[-1]:
                 track.closing = True
+                self._call_off(symbol, ts, out)
                 self._place(self._close(position, ts, name), out)
                 break
         self._tell(faults, symbol, ts, out)
@@ -223,6 +233,11 @@ class Engine:
     def _place(self, order: Order, out: list[Record]) -> None:
         self.book.apply(order)
         out.append(order)
+
+    def _call_off(self, symbol: str, ts: int, out: list[Record]) -> None:
+        """What has not filled of an entry is not wanted once its position is left."""
+        if symbol in self.book.entries:
+            out.append(Cancel(ts=ts, order_id=self.book.entries[symbol].id, symbol=symbol))
 
     def _stop(self, position: Position, track: Track, ts: int, suffix: str = "") -> Order:
         price = self._instruments[position.symbol].price(track.level * position.side)

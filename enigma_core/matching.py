@@ -129,6 +129,8 @@ class SimulatedVenue:
         self.settlements = {s: Settlements(funding.get(s), costs) for s in instruments}
         self.held: dict[str, Held] = {}
         self._known: set[str] = set()
+        self._now = 0
+        self._ended: list[OrderEnded] = []
 
     def submit(self, order: Order) -> None:
         """Take an order in. Market orders fill at the next open, the others rest."""
@@ -145,8 +147,11 @@ class SimulatedVenue:
                 held.targets.append(order)
 
     def cancel(self, order_id: str) -> None:
-        """End a working order; nothing happens when there is none of that id."""
+        """End a working order; nothing happens when there is none of that id. The end of an entry is reported: it frees a slot."""
         for held in self.held.values():
+            for order in held.market:
+                if order.id == order_id and order.purpose is Purpose.ENTRY:
+                    self._ended.append(OrderEnded(ts=self._now, order_id=order_id, symbol=order.symbol, state="cancelled"))
             held.market = [o for o in held.market if o.id != order_id]
             held.targets = [o for o in held.targets if o.id != order_id]
             if held.stop is not None and held.stop.id == order_id:
@@ -159,11 +164,13 @@ class SimulatedVenue:
         held.liquidation = liquidation_price(float(price), side, leverage, self.instruments[symbol])
 
     def answers(self) -> Iterator[Report]:
-        """What submitted orders met at once: nothing here, where all fills come from bars."""
-        return iter(())
+        """What submitted orders and cancels met at once: no fills here, where they come from bars."""
+        while self._ended:
+            yield self._ended.pop(0)
 
     def match(self, event: MarketEvent) -> Iterator[Report]:
         """What `event` does to the orders, one report at a time; orders submitted in between count at once."""
+        self._now = event.ts
         if isinstance(event, BarsClosed):
             for symbol, bar in event.bars.items():
                 if (held := self.held.get(symbol)) is not None:
@@ -177,6 +184,8 @@ class SimulatedVenue:
             held = self.held.get(event.symbol)
             if held is not None and held.quantity and held.side * (event.mark - held.liquidation) <= 0:
                 yield self._liquidate(held, event.symbol, event.ts)
+        while self._ended:
+            yield self._ended.pop(0)
 
     def _open(self, held: Held, bar: Bar) -> Iterator[Report]:
         settlements = self.settlements[bar.symbol]

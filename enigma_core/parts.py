@@ -269,7 +269,10 @@ class Feed(Part, frozen=True, kw_only=True):
         return None
 
     def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
-        """Events in order of time, those after `since` (ms) only, bars of one close together. A simulated feed does not wait."""
+        """Events in order of time, those after `since` (ms) only. A simulated feed does not wait.
+
+        Bars of one close come together, and after everything else of that moment: with them the moment is over.
+        """
         raise NotImplementedError
 
 
@@ -287,13 +290,17 @@ class Executor(Part, frozen=True, kw_only=True):
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What an executor is given: instruments and past funding by symbol, what trading costs, the account it takes over."""
+    """What an executor is given: instruments and past funding by symbol, what trading costs, the account it takes over.
+
+    An account goes on from `since`, the time of its last step, ms; `seen` has the close of each symbol's last bar before that.
+    """
 
     instruments: Mapping[str, Instrument]
     costs: Costs
     funding: Mapping[str, Funding | None]
     account: Book | None = None
     since: int = 0
+    seen: Mapping[str, int] = {}
 
 
 class Venue(Protocol):

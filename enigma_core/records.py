@@ -18,6 +18,7 @@ import msgspec
 from msgspec import inspect
 
 from enigma_core.errors import HomeError
+from enigma_core.market import FundingSeen
 from enigma_core.model import (
     Cancel,
     DayOpened,
@@ -158,3 +159,4 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 for _kind in (Decision, Order, Cancel, Fill, Funded, OrderEnded, Trade, DayOpened, Marked, StateSet, StreakReset, Note):
     register(_kind)
+register(FundingSeen)

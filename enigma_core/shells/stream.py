@@ -7,8 +7,9 @@ from the last whole step: the same positions, stops, breaker and cool-downs.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -16,13 +17,14 @@ import msgspec
 
 from enigma_core.book import Book
 from enigma_core.engine import Engine, Record
-from enigma_core.errors import ConfigError, HomeError
+from enigma_core.errors import ConfigError, DataError, HomeError
+from enigma_core.faults import Quarantine
 from enigma_core.home import Home
 from enigma_core.journal import Journal
 from enigma_core.live import LiveEvaluator
-from enigma_core.market import BarsClosed, Market, MarketEvent
+from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent
 from enigma_core.model import Bar, Cancel, Candles, Decision, Fill, Instrument, Order, Trade
-from enigma_core.parts import Clock, Feed, Ports, Venue
+from enigma_core.parts import Clock, Feed, Note, Ports, Venue
 from enigma_core.plan import Plan
 from enigma_core.plugins import Catalogue
 from enigma_core.records import Started
@@ -67,6 +69,8 @@ class Summary(msgspec.Struct, kw_only=True):
     start_equity: Decimal = Decimal(0)
     equity: Decimal = Decimal(0)
     open_positions: tuple[str, ...] = ()
+    rejected: dict[str, int] = {}
+    """Signals refused, by gate; "size" where nothing could be sized."""
     reason: str = ""
 
 
@@ -88,15 +92,20 @@ async def run(
         raise ConfigError("a run needs a feed and an executor: name them, such as {'use': 'synthetic'} and {'use': 'paper'}")
     feed = plan.feed
     symbols = plan.symbols or feed.symbols()
-    instruments = instruments_of(plan, feed, symbols)
+    session = Session(plan, feed, symbols, instruments_of(plan, feed, symbols), observer or (lambda _: None), catalogue)
     journal = home.journal(plan.mode, feed.identity(), fresh=fresh)
-    session = Session(plan, feed, symbols, instruments, journal, observer or (lambda _: None), catalogue)
     try:
-        session.recover(tuple(home.told), str(home.path))
+        session.recover(journal, tuple(home.told), str(home.path))
         speed = getattr(feed, "speed", 0.0)
         await session.trade(stop or asyncio.Event(), clock or (PacedClock(speed) if feed.simulated else WallClock()))
+    except BaseException as error:
+        session.summary.reason = str(error) or type(error).__name__
+        raise
     finally:
-        await session.close()
+        try:
+            await session.close()
+        finally:
+            journal.close()
     return session.summary
 
 
@@ -121,7 +130,6 @@ class Session:
         feed: Feed,
         symbols: tuple[str, ...],
         instruments: dict[str, Instrument],
-        journal: Journal,
         observer: Observer,
         catalogue: Catalogue | None,
     ) -> None:
@@ -129,56 +137,39 @@ class Session:
         self.feed = feed
         self.symbols = symbols
         self.summary = Summary()
-        self._journal = journal
+        self._journal: Journal | None = None
         self._observer = observer
         self._catalogue = catalogue
         self._timeframe = feed.base_timeframe()
         self._instruments = instruments
         self._book = Book(plan.account.equity, instruments)
         self._markets = {s: Market(s) for s in symbols}
-        self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan) for s in symbols}
+        self._quarantine = Quarantine()
+        self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self._quarantine) for s in symbols}
         self._engine = Engine(plan, self._book, instruments, self._evaluators, self._markets)
         self._venue: Venue | None = None
         self._notes: Notes | None = None
         self._since: int | None = None
-        self._pending: list[Record] = []
+        self._announced: dict[str, FundingSeen | None] = {}
+        """Of the symbols whose settlements the feed does not know beforehand: what the journal holds of the next one."""
+        self._pending: list[Record | FundingSeen] = []
         self._began = time.monotonic()
 
     # recovery
 
-    def recover(self, told: tuple[str, ...], home: str) -> None:
+    def recover(self, journal: Journal, told: tuple[str, ...], home: str) -> None:
         """Fold the journal, warm the evaluators, take over positions and orders."""
-        assert self.plan.executor is not None
-        known = False
-        for record in self._journal.replay(without=("decision", "trade", "note", "cancel")):
-            if type(record) is not Started:
-                self._book.apply(record)
-            elif not known:
-                known = True
-                self._book.cash = self._book.day_equity = record.cash
-        self._since = self._journal.last_ts or None
-        self._journal.write([Started(ts=self._since or 0, cash=self._book.cash, instruments=self._instruments)], self._since or 0)
+        self._journal = journal
+        announced = self._fold(journal)
         unknown = [s for s in (*self._book.positions, *self._book.entries) if s not in self._evaluators]
         if unknown:
             raise HomeError(
                 f"{home} holds a position in {', '.join(sorted(set(unknown)))}, which this run does not trade: "
                 "add it with --pairs, or use another --home"
             )
-        for symbol, evaluator in self._evaluators.items():
-            history = self._history(symbol)
-            if history is not None:
-                evaluator.warm(history)
-                if symbol in self._book.positions:
-                    self._engine.resume(symbol, _bars_since(history, self._book.positions[symbol].entry_ts))
-        funding = {s: self.feed.funding(s) for s in self.symbols}
-        ports = Ports(
-            instruments=self._instruments,
-            costs=self.plan.costs,
-            funding=funding,
-            account=self._book,
-            since=self._since or 0,
-        )
-        self._venue = self.plan.executor.open(ports)
+        journal.write([Started(ts=self._since or 0, cash=self._book.cash, instruments=self._instruments)], self._since or 0)
+        seen = self._warm()
+        self._open(seen, announced)
         self.summary.start_equity = self._book.equity
         self._observer(
             RunStarted(
@@ -195,6 +186,53 @@ class Session:
             )
         )
 
+    def _fold(self, journal: Journal) -> dict[str, FundingSeen]:
+        """The account as the journal has it; the newest word on each symbol's funding."""
+        known = False
+        announced = {}
+        for record in journal.replay(without=("decision", "trade", "note", "cancel")):
+            if type(record) is FundingSeen:
+                announced[record.symbol] = record
+            elif type(record) is not Started:
+                self._book.apply(record)
+            elif not known:
+                known = True
+                self._book.cash = self._book.day_equity = record.cash
+        self._since = journal.last_ts
+        return announced
+
+    def _warm(self) -> dict[str, int]:
+        """Show the evaluators what was before the first event, and the exits their bars; when each symbol's last bar closed."""
+        seen = {}
+        for symbol, evaluator in self._evaluators.items():
+            history = self._history(symbol)
+            if history is None:
+                continue
+            evaluator.warm(history)
+            if len(history):
+                seen[symbol] = int(history.ts[-1]) + milliseconds(self._timeframe)
+            if symbol in self._book.positions:
+                self._engine.resume(symbol, _bars_since(history, self._book.positions[symbol].entry_ts))
+        return seen
+
+    def _open(self, seen: dict[str, int], announced: dict[str, FundingSeen]) -> None:
+        """The venue, with the account's positions and orders, and the funding that had been announced to it."""
+        assert self.plan.executor is not None
+        funding = {s: self.feed.funding(s) for s in self.symbols}
+        ports = Ports(
+            instruments=self._instruments,
+            costs=self.plan.costs,
+            funding=funding,
+            account=self._book,
+            since=self._since or 0,
+            seen=seen,
+        )
+        self._venue = self.plan.executor.open(ports)
+        self._announced = {s: announced.get(s) for s in self.symbols if funding[s] is None}
+        for event in filter(None, self._announced.values()):
+            self._markets[event.symbol].see(event)
+            self._pending += drive(self._engine, self._venue, event)
+
     def _history(self, symbol: str) -> Candles | None:
         """Bars before the first event: a fresh run on a recording starts at its first bar and has none."""
         coarsest = max(milliseconds(t) for t in (*self.plan.timeframes.available, self.plan.timeframes.primary))
@@ -209,45 +247,70 @@ class Session:
     # trading
 
     async def trade(self, stop: asyncio.Event, clock: Clock) -> None:
-        """One event after another."""
+        """One event after another, until the feed ends or `stop` is set."""
         self._notes = Notes(self.plan.notifiers)
         self._tell("enigma_started", mode=self.plan.mode, symbols=self.symbols)
+        following = asyncio.create_task(self._follow(clock))
         stopping = asyncio.create_task(stop.wait())
         try:
-            async for event in self._events(stop):
-                if await _sooner(clock.until(event.ts), stopping):
-                    self.summary.reason = "stopped"
-                    break
-                self.take(event)
-            else:
-                self.summary.reason = "stopped" if stop.is_set() else "the feed has ended"
+            await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
+            self.summary.reason = "the feed has ended" if following.done() else "stopped"
         finally:
             stopping.cancel()
-            self._write()
+            # it waits between two events, where nothing is half done
+            following.cancel()
+            try:
+                await following
+            except asyncio.CancelledError:
+                pass
+            finally:
+                self._write()
 
-    async def _events(self, stop: asyncio.Event) -> AsyncIterator[MarketEvent]:
+    async def _follow(self, clock: Clock) -> None:
         stream = self.feed.stream(self.symbols, self._timeframe, self._since)
-        async for event in stream:
-            if stop.is_set():
-                return
-            yield event
+        try:
+            async for event in stream:
+                await clock.until(event.ts)
+                self.take(event)
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
 
     def take(self, event: MarketEvent) -> None:
         """One market event: what it leads to is decided, and written with the bars it came with."""
         assert self._venue is not None
-        if type(event) is BarsClosed:
-            self.summary.bars += len(event.bars)
-            self.summary.first_ts = self.summary.first_ts or event.ts
-            self.summary.last_ts = event.ts
-        else:
+        if not isinstance(event, BarsClosed):
             self._markets[event.symbol].see(event)
+            self._pending += drive(self._engine, self._venue, event)
+            return
+        for bar in event.bars.values():
+            # written so that NaN fails
+            if not (0 < bar.low <= bar.open <= bar.high < math.inf and bar.low <= bar.close <= bar.high):
+                raise DataError(f"feed {self.feed.name} gave a bar that cannot be: {bar}")
+        self.summary.bars += len(event.bars)
+        self.summary.first_ts = self.summary.first_ts or event.ts
+        self.summary.last_ts = event.ts
         self._pending += drive(self._engine, self._venue, event)
-        if type(event) is BarsClosed:
-            self._since = event.ts
-            self._write()
+        self._pending += (Note(event.ts, "indicator_off", "an indicator is switched off", n) for n in self._quarantine.news())
+        if self._announced:
+            self._pending += self._news_of_funding()
+        self._since = event.ts
+        self._write()
+
+    def _news_of_funding(self) -> Iterator[FundingSeen]:
+        """What is announced for positions and not yet in the journal: a settlement may fall due while nobody runs."""
+        for symbol in self._book.positions:
+            event = self._markets[symbol].funding
+            before = self._announced.get(symbol)
+            if symbol not in self._announced or event is None:
+                continue
+            if before is None or (before.rate, before.next_ts) != (event.rate, event.next_ts):
+                self._announced[symbol] = event
+                yield event
 
     def _write(self) -> None:
         """The records of one moment, as one step."""
+        assert self._journal is not None
         if self._journal.failed is not None:
             raise HomeError(str(self._journal.failed)) from self._journal.failed
         records, self._pending = self._pending, []
@@ -259,7 +322,7 @@ class Session:
             self._observer(record)
             self._announce(record)
 
-    def _count(self, record: Record) -> None:
+    def _count(self, record: Record | FundingSeen) -> None:
         summary = self.summary
         if type(record) is Decision:
             summary.decisions += 1
@@ -270,7 +333,7 @@ class Session:
             summary.net += record.net
             summary.fees += record.fees
 
-    def _announce(self, record: Record) -> None:
+    def _announce(self, record: Record | FundingSeen) -> None:
         if type(record) is Decision:
             self._tell("enigma_decided", decision=record)
         elif type(record) is Order:
@@ -287,14 +350,14 @@ class Session:
             self._catalogue.notify(hook, **facts)
 
     async def close(self) -> None:
-        """Write what is left, and say what was done."""
+        """Say what was done."""
         self.summary.seconds = time.monotonic() - self._began
         self.summary.equity = self._book.equity
         self.summary.open_positions = tuple(self._book.positions)
+        self.summary.rejected = dict(self._engine.rejected)
         self._tell("enigma_stopped", reason=self.summary.reason)
         if self._notes is not None:
             await self._notes.close()
-        self._journal.close()
 
 
 def _bars_since(history: Candles, ts: int) -> list[Bar]:
@@ -302,14 +365,3 @@ def _bars_since(history: Candles, ts: int) -> list[Bar]:
     part = history[int((history.ts < ts).sum()) :]
     columns = (a.tolist() for a in (part.ts, part.open, part.high, part.low, part.close, part.volume))
     return [Bar(history.symbol, t, t + length, o, h, low, c, v) for t, o, h, low, c, v in zip(*columns, strict=True)]
-
-
-async def _sooner(waiting: Any, stopping: asyncio.Task[Any]) -> bool:
-    """Wait for `waiting`; True when `stopping` was done first."""
-    task = asyncio.ensure_future(waiting)
-    await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if task.done():
-        task.result()
-        return False
-    task.cancel()
-    return True

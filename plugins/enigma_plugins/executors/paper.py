@@ -42,7 +42,9 @@ class PaperVenue(SimulatedVenue):
         self._announced = {symbol for symbol in ports.instruments if ports.funding.get(symbol) is None}
         if ports.account is not None:
             for position in ports.account.positions.values():
-                self.restore(position.symbol, position.side, position.quantity, position.price, position.leverage, ports.since)
+                symbol = position.symbol
+                until = ports.seen.get(symbol, ports.since)
+                self.restore(symbol, position.side, position.quantity, position.price, position.leverage, until)
             for working in ports.account.orders.values():
                 left = working.order.quantity - working.filled
                 self.submit(msgspec.structs.replace(working.order, quantity=left))
@@ -55,8 +57,12 @@ class PaperVenue(SimulatedVenue):
         yield from super().match(event)
 
     def answers(self) -> Iterator[Report]:
-        """Market orders that meet a fresh book, until none is left that does."""
-        for symbol, held in self.held.items():
+        """Market orders that meet a fresh book. A book is met once: what it had is taken then."""
+        # in the run's order of symbols: that of first orders would not outlive a restart
+        for symbol in self.instruments:
+            if symbol not in self.held:
+                continue
+            held = self.held[symbol]
             waiting, held.market = held.market, []
             for order in waiting:
                 book = self._books.get(symbol)
@@ -67,9 +73,11 @@ class PaperVenue(SimulatedVenue):
                 if not size or (order.purpose is Purpose.CLOSE and not held.quantity):
                     held.market.append(order)
                     continue
+                del self._books[symbol]
                 yield self.take(held, order, symbol, order.ts, price, size)
                 if size < order.quantity:
                     held.market.append(msgspec.structs.replace(order, quantity=order.quantity - size))
+        yield from super().answers()
 
     def slips(self, price: float | Decimal, side: Side, instrument: Instrument) -> Decimal:
         """A price out of the book holds its slippage already: only rounded against us."""
