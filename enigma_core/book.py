@@ -33,11 +33,13 @@ Record = Order | Fill | Funded | OrderEnded | DayOpened | Marked | StateSet | St
 class Working:
     """An order at the venue and how much of it has filled."""
 
-    __slots__ = ("filled", "order")
+    __slots__ = ("filled", "fills", "order")
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.filled = ZERO
+        self.fills: tuple[str, ...] = ()
+        """The ids of its fills so far."""
 
 
 class Position:
@@ -123,7 +125,12 @@ class Book:
     @property
     def margin(self) -> Decimal:
         """Margin of open positions and of entries still working."""
-        return sum((p.margin for p in self.positions.values()), ZERO) + sum((o.margin for o in self.entries.values()), ZERO)
+        total = ZERO
+        for position in self.positions.values():
+            total += position.margin
+        for order in self.entries.values():
+            total += order.margin
+        return total
 
     @property
     def slots(self) -> int:
@@ -185,27 +192,40 @@ class Book:
         if working is None:
             raise MoneyError(f"{fill.symbol}: fill {fill.id} belongs to order {fill.order_id}, which the book does not know")
         order = working.order
+        position = self.positions.get(fill.symbol)
+        # nothing is changed before all of it is known to be possible
+        self._check(fill, working, position)
         working.filled += fill.quantity
-        if working.filled >= order.quantity:
+        working.fills += (fill.id,)
+        if working.filled == order.quantity:
             del self.orders[order.id]
             if order.purpose is Purpose.ENTRY:
                 del self.entries[order.symbol]
         notional = money(self.instruments[fill.symbol].notional(fill.quantity, fill.price))
         self.cash -= fill.fee
-        position = self.positions.get(fill.symbol)
         if order.purpose is Purpose.ENTRY:
             self._enter(order, fill, position, notional)
             return None
-        if position is None or fill.side == position.side or fill.quantity > position.quantity:
-            raise MoneyError(f"{fill.symbol}: exit {fill.id} of {fill.quantity} contracts exceeds the position")
+        assert position is not None
         return self._reduce(fill, position, notional)
+
+    @staticmethod
+    def _check(fill: Fill, working: Working, position: Position | None) -> None:
+        order = working.order
+        if fill.id in working.fills:
+            raise MoneyError(f"{fill.symbol}: fill {fill.id} of order {order.id} was reported twice")
+        if working.filled + fill.quantity > order.quantity:
+            raise MoneyError(f"{fill.symbol}: fill {fill.id} makes more than the {order.quantity} contracts of order {order.id}")
+        if order.purpose is Purpose.ENTRY:
+            if position is not None and position.side != fill.side:
+                raise MoneyError(f"{fill.symbol}: entry {fill.id} is on the other side of the open position")
+        elif position is None or fill.side == position.side or fill.quantity > position.quantity:
+            raise MoneyError(f"{fill.symbol}: exit {fill.id} of {fill.quantity} contracts exceeds the position")
 
     def _enter(self, order: Order, fill: Fill, position: Position | None, notional: Decimal) -> None:
         if position is None:
             self.positions[fill.symbol] = Position(order, fill, notional)
             return
-        if position.side != fill.side:
-            raise MoneyError(f"{fill.symbol}: entry {fill.id} is on the other side of the open position")
         position.quantity += fill.quantity
         position.entered += fill.quantity
         position.cost += notional
