@@ -12,10 +12,10 @@ import numpy as np
 from enigma_core.errors import ConfigError
 from enigma_core.exiting import first_stops, tightest
 from enigma_core.faults import raised
-from enigma_core.gating import Measured, ask_account, limits
+from enigma_core.gating import Asked, Measured, ask_account, limits
 from enigma_core.matching import liquidation_price
-from enigma_core.model import Decision, Instrument, Order, Purpose, Side, Signal, Sizing, Verdict
-from enigma_core.parts import Account, Holding, Sizer
+from enigma_core.model import Decision, Instrument, Order, Purpose, Side, Signal, Sizing
+from enigma_core.parts import Account, Bools, Holding, Sizer
 from enigma_core.plan import LeverageRule, Plan
 from enigma_core.scoring import Evaluation, klass
 
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     refused: tuple[str, ...]
     reason: str
     sizing: Sizing | None
-    asked: Sequence[Verdict]
+    asked: Sequence[Asked]
     faults: tuple[str, ...]
 
 
@@ -105,13 +105,14 @@ class Decider:
             terms = self.terms(evaluation, row, faults)
         if terms.reason:
             return Outcome(identity, None, ("size",), terms.reason, None, (), tuple(faults))
+        score = float(evaluation.score[row])
         signal = Signal(
             ts=ts,
             symbol=evaluation.symbol,
             side=terms.side,
             price=terms.price,
-            score=float(evaluation.score[row]),
-            klass=klass(float(evaluation.score[row]), self._plan.thresholds),
+            score=score,
+            klass=klass(score, self._plan.thresholds),
             confidence=float(evaluation.confidence[row]),
             atr=terms.atr,
             leverage=terms.leverage,
@@ -121,7 +122,7 @@ class Decider:
         if reason or sizing is None:
             return Outcome(identity, None, ("size",), reason, sizing, (), tuple(faults))
         signal = msgspec.structs.replace(signal, margin=sizing.margin)
-        asked, passed = ask_account(self._plan.account_gates, self._account_limits, signal, account)
+        asked, passed = ask_account(self._plan.account_gates, signal, account)
         if not passed:
             refused = tuple(v.gate for v in asked if not v.passed)
             return Outcome(identity, None, refused, f"refused by {', '.join(refused)}", sizing, asked, tuple(faults))
@@ -144,7 +145,10 @@ class Decider:
             voting=int(evaluation.voting[row]),
             points={n: p if p == p else None for n, p in zip(evaluation.names, column, strict=True)},
             scores={t: s if (s := float(line[row])) == s else None for t, line in evaluation.scores.items()},
-            verdicts=(*(m.verdict(row, self._market_limits[m.gate]) for m in measured), *outcome.asked),
+            verdicts=(
+                *(m.verdict(row, self._market_limits[m.gate]) for m in measured),
+                *(a.verdict(self._account_limits[a.gate]) for a in outcome.asked),
+            ),
             sizing=outcome.sizing,
             order_id=outcome.order.id if outcome.order is not None else None,
             reason=outcome.reason,
@@ -189,9 +193,9 @@ class Decider:
         )
 
 
-def candidates(evaluation: Evaluation, measured: Sequence[Measured]) -> np.ndarray:
+def candidates(evaluation: Evaluation, measured: Sequence[Measured]) -> Bools:
     """The rows that have a side and pass all market gates: (n,) bool."""
-    passed = (evaluation.side != 0) & np.isfinite(evaluation.score)
+    passed: Bools = (evaluation.side != 0) & np.isfinite(evaluation.score)
     for m in measured:
         passed &= m.passed
     return passed

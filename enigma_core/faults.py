@@ -33,6 +33,10 @@ class Fault(msgspec.Struct, frozen=True, eq=False):
     reason: str
     rows: Bools | None = None
 
+    def concerns(self, row: int) -> bool:
+        """Whether it made the indicator abstain in `row`."""
+        return self.rows is None or bool(self.rows[row])
+
     def __str__(self) -> str:
         return f"{self.name} on {self.timeframe} {self.reason}"
 

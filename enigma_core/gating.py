@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -66,20 +66,34 @@ def _measured(name: str, gate: MarketGate, evaluation: Evaluation) -> Measured:
     return Measured(name, np.full(n, math.nan), np.zeros(n, np.bool_), False, f"{name}: {reason}")
 
 
-def ask_account(
-    gates: Mapping[str, AccountGate], told: Mapping[str, str], signal: Signal, account: Account
-) -> tuple[Sequence[Verdict], bool]:
-    """Every account gate on one signal: the verdicts, and whether all let it through."""
-    verdicts = []
+class Asked(NamedTuple):
+    """What one account gate said of one signal."""
+
+    gate: str
+    value: float
+    passed: bool
+    until: int | None
+    error: str | None
+
+    def verdict(self, limit: str) -> Verdict:
+        """The same, as it is written down."""
+        value = self.value if math.isfinite(self.value) else None
+        return Verdict(self.gate, value, limit, self.passed, False, self.error, self.until)
+
+
+def ask_account(gates: Mapping[str, AccountGate], signal: Signal, account: Account) -> tuple[list[Asked], bool]:
+    """Every account gate on one signal: what each said, and whether all let it through."""
+    asked = []
     all_pass = True
     for name, gate in gates.items():
         try:
             value = float(gate.measure(signal, account))
-            passed = math.isfinite(value) and bool(gate.passes(value))
-            until = None if passed else gate.until(signal, account)
-            verdict = Verdict(name, value if math.isfinite(value) else None, told[name], passed, False, None, until)
+            # a gate's own comparison may let NaN through; ours does not
+            if value - value == 0 and gate.passes(value):
+                asked.append(Asked(name, value, True, None, None))
+                continue
+            asked.append(Asked(name, value, False, gate.until(signal, account), None))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
-            verdict = Verdict(name, None, told[name], False, False, f"{name}: {raised(error)}")
-        all_pass &= verdict.passed
-        verdicts.append(verdict)
-    return verdicts, all_pass
+            asked.append(Asked(name, math.nan, False, None, f"{name}: {raised(error)}"))
+        all_pass = False
+    return asked, all_pass

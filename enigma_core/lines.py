@@ -20,8 +20,10 @@ history again. The lines are read-only, and those of an open tape are views that
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -44,13 +46,27 @@ np.empty(31 << 20, np.int8)
 
 
 @cache
-def _function(name: str) -> tuple[Callable[..., Any], int]:
-    import talib
-    from talib import abstract
+def talib() -> Any:
+    """The module, imported without the second that it takes to import pandas and polars just to accept their frames."""
+    absent = [name for name in ("pandas", "polars") if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # its import then fails at once
+    try:
+        library = import_module("talib")
+        import_module("talib.abstract")
+        import_module("talib.stream")
+    finally:
+        for name in absent:
+            del sys.modules[name]
+    return library
 
-    if name not in talib.get_functions():  # type: ignore[no-untyped-call]
+
+@cache
+def _function(name: str) -> tuple[Callable[..., Any], int]:
+    library = talib()
+    if name not in library.get_functions():
         raise AttributeError(f"TA-Lib has no function {name!r}")
-    return getattr(talib, name), len(getattr(abstract, name).output_names)
+    return getattr(library, name), len(getattr(library.abstract, name).output_names)
 
 
 def _nothing(outputs: int, n: int) -> Any:
@@ -194,14 +210,12 @@ class Tape:
         return line
 
     def _fill(self, name: str, inputs: tuple[Floats, ...], parameters: dict[str, float]) -> Any:
-        from talib import InsufficientHistory, stream  # type: ignore[attr-defined]
-
         lines = getattr(VECTOR, name)(*inputs, **parameters)
         slot = None
         if len(inputs[0]) >= TAIL and not any(np.isnan(x[-1]) for x in inputs):
             try:
-                state = getattr(stream, name)(*inputs, **parameters)
-            except InsufficientHistory:
+                state = getattr(talib().stream, name)(*inputs, **parameters)
+            except talib().InsufficientHistory:
                 pass  # the caller comes again with more
             else:
                 slot = _Slot(state, lines if isinstance(lines, tuple) else (lines,))

@@ -7,10 +7,10 @@ Analytic numbers are float64; money and quantities are `Decimal`. The one crossi
 from __future__ import annotations
 
 import math
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -26,6 +26,8 @@ CENT = Decimal("0.000000000001")
 """What money is rounded to (1e-12 of the quote currency): sums below 1e15 are then exact."""
 
 ZERO = Decimal(0)
+
+_DOWN = Context(prec=28, rounding=ROUND_DOWN)
 
 
 def money(amount: Decimal) -> Decimal:
@@ -89,7 +91,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         exact = base if isinstance(base, Decimal) else Decimal(repr(float(base)))
         if not exact.is_finite():
             return ZERO
-        lots = (exact / self.multiplier / self.lot).to_integral_value(rounding=ROUND_DOWN)
+        lots = _DOWN.divide(_DOWN.divide(exact, self.multiplier), self.lot).to_integral_value(rounding=ROUND_DOWN)
         quantity = lots * self.lot
         return quantity if quantity >= self.min_quantity else ZERO
 
@@ -115,10 +117,10 @@ class Candles(msgspec.Struct, frozen=True, eq=False):
     ta: Vector | Tape = VECTOR
 
     @classmethod
-    def of(cls, symbol: str, timeframe: str, *columns: object) -> Candles:
+    def of(cls, symbol: str, timeframe: str, *columns: Any) -> Candles:
         """Candles from six columns (ts open high low close volume) of any sequence type; copies only where it must."""
         ts, *values = columns
-        arrays = [np.ascontiguousarray(ts, np.int64), *(np.ascontiguousarray(v, np.float64) for v in values)]
+        arrays: list[Any] = [np.ascontiguousarray(ts, np.int64), *(np.ascontiguousarray(v, np.float64) for v in values)]
         if len(arrays) != 6 or len({a.shape for a in arrays}) != 1 or arrays[0].ndim != 1:
             raise DataError(f"{symbol} {timeframe}: candles need six columns of one length, got {[a.shape for a in arrays]}")
         for i, a in enumerate(arrays):

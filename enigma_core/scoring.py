@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from enigma_core.errors import ConfigError
 from enigma_core.faults import Checked, Fault, checked, raised, shape_reason
-from enigma_core.lines import Floats
+from enigma_core.lines import Floats, talib
 from enigma_core.market import Market
 from enigma_core.model import Candles, Class
 from enigma_core.parts import Indicator
@@ -96,9 +96,29 @@ class Evaluation(msgspec.Struct, frozen=True, eq=False):
         """
         return self.lines[(timeframe or self.timeframe, name)]
 
+    def row(self, i: int) -> Evaluation:
+        """Row `i` alone, as an evaluation of one row."""
+        part = slice(i, i + 1)
+        told = [f if f.rows is None else msgspec.structs.replace(f, rows=f.rows[part]) for f in self.faults if f.concerns(i)]
+        return msgspec.structs.replace(
+            self,
+            ts=self.ts[part],
+            close=self.close[part],
+            points=self.points[:, part],
+            score=self.score[part],
+            side=self.side[part],
+            confidence=self.confidence[part],
+            agreeing=self.agreeing[part],
+            voting=self.voting[part],
+            atr=self.atr[part],
+            scores={timeframe: line[part] for timeframe, line in self.scores.items()},
+            lines=Lines(lambda timeframe, name: self.line(name, timeframe)[part]),
+            faults=tuple(told),
+        )
+
     def faults_at(self, row: int) -> tuple[str, ...]:
         """Who abstained by fault in `row`, and why, a sentence each."""
-        return tuple(str(fault) for fault in self.faults if fault.rows is None or fault.rows[row])
+        return tuple(str(fault) for fault in self.faults if fault.concerns(row))
 
 
 def klass(score: float, thresholds: Thresholds) -> Class:
@@ -240,13 +260,11 @@ def quiet_bars(atr_ratio: Floats, rule: ConfidenceRule) -> npt.NDArray[np.bool_]
 
     In the lowest quarter means that fewer than a quarter of these bars lie strictly below. False until the window is full.
     """
-    from talib import PERCENTRANK
-
     if not len(atr_ratio):
         return np.zeros(0, np.bool_)
     others = rule.quiet_window - 1
     # PERCENTRANK is the percentage of the `others` bars before that lie strictly below this one
-    below = np.rint(PERCENTRANK(atr_ratio, timeperiod=others) * (others / 100))
+    below = np.rint(talib().PERCENTRANK(atr_ratio, timeperiod=others) * (others / 100))
     quiet: npt.NDArray[np.bool_] = (below < quiet_below(rule)) & (atr_ratio == atr_ratio)
     return quiet
 

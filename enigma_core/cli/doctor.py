@@ -122,12 +122,12 @@ def _libraries() -> Iterator[Finding]:
 
 def _talib() -> Iterator[Finding]:
     import numpy as np
-    import talib
-    from talib import stream
+
+    from enigma_core.lines import talib
 
     closes = np.arange(1.0, 31.0)
-    whole = talib.SMA(closes, timeperiod=5)
-    line = stream.SMA(closes[:-1], timeperiod=5)
+    whole = talib().SMA(closes, timeperiod=5)
+    line = talib().stream.SMA(closes[:-1], timeperiod=5)
     exact = bool(whole[-1] == 28.0 and line.update(30.0) == 28.0)
     version = getattr(talib, "__ta_version__", b"?").decode().split()[0]
     said = "agrees with itself over a history and bar by bar" if exact else "computes a wrong average: install it anew"

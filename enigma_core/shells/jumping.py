@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -369,12 +370,12 @@ class Jumps:
                 int(lane.ends[at]),
                 OPEN,
                 number,
-                lambda lane, _n, _t, ts=ts, rate=rate, at=at: self._charge(lane, position, ts, rate, at),
+                partial(self._charge, position, ts, rate, at),
             )
 
-    def _charge(self, lane: Lane, position: Position, ts: int, rate: object, bar: int) -> None:
+    def _charge(self, position: Position, ts: int, rate: Decimal, bar: int, lane: Lane, _number: int, _ts: int) -> None:
         price = lane.instrument.price(float(lane.candles.open[bar]))
-        funded = self._costing.fund(lane.symbol, ts, rate, position.side, position.quantity, price, lane.instrument)  # type: ignore[arg-type]
+        funded = self._costing.fund(lane.symbol, ts, rate, position.side, position.quantity, price, lane.instrument)
         self.book.apply(funded)
         self.ledger.take([funded], ts)
 

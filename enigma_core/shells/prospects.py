@@ -82,7 +82,8 @@ class Prospects:
         firsts = first_stops(plan.exits, self._holding(side, price, leverage, atr), instrument, faults)
         first, rules = _tightest(firsts, len(rows))
         columns = (side, price, atr, leverage, first, _liquidation(price, side, leverage, instrument), rules)
-        sides, prices, atrs, leverages, levels, liquidations, named = (column.ravel().tolist() for column in columns)
+        listed: list[list[Any]] = [column.ravel().tolist() for column in columns]
+        sides, prices, atrs, leverages, levels, liquidations, named = listed
 
         def terms(row: int) -> Terms:
             s, p, level = sides[row], prices[row], levels[row]
@@ -100,9 +101,9 @@ class Prospects:
         else:
             self._ending = ending
 
-    def _leverage(self, ratio: Floats) -> np.ndarray:
+    def _leverage(self, ratio: Floats) -> Any:
         rule = self._plan.leverage
-        leverage = np.full(ratio.shape, rule.otherwise)
+        leverage: Any = np.full(ratio.shape, rule.otherwise)
         for step in reversed(rule.steps):
             leverage = np.where(ratio < step.atr, step.leverage, leverage)
         return np.minimum(leverage, min(rule.max, self._lane.instrument.max_leverage))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_DOWN, Decimal, localcontext
+from decimal import ROUND_DOWN, Context, Decimal
 from functools import lru_cache
 
 from enigma_core.model import ZERO, Instrument, Signal, Sizing, money
+
+DOWN = Context(prec=28, rounding=ROUND_DOWN)
+"""Arithmetic whose every step rounds towards less."""
 
 MOST_EQUITY = Decimal(10) ** 15
 """Above this, money no longer has its twelve decimals: such an account is not sized."""
@@ -41,18 +44,16 @@ def capped(base: Decimal, signal: Signal, instrument: Instrument, equity: Decima
     The name of what bound: "position_size_max"; "lot" where only the rounding took something off; "min_quantity" where less
     than the instrument's minimum is left, which is no trade; else "none". Every step rounds down, so the cap holds exactly.
     """
-    with localcontext() as context:
-        context.rounding = ROUND_DOWN
-        price = exact(signal.price)
-        most = equity * exact(position_size_max) * signal.leverage / price
-        wanted = min(base, most)
-        quantity = instrument.contracts(wanted)
-        if quantity <= 0:
-            return no_size(signal, "min_quantity")
-        bound = "none"
-        if base > most:
-            bound = "position_size_max"
-        elif quantity * instrument.multiplier < wanted:
-            bound = "lot"
+    price = exact(signal.price)
+    most = DOWN.divide(DOWN.multiply(DOWN.multiply(equity, exact(position_size_max)), Decimal(signal.leverage)), price)
+    wanted = min(base, most)
+    quantity = instrument.contracts(wanted)
+    if quantity <= 0:
+        return no_size(signal, "min_quantity")
+    bound = "none"
+    if base > most:
+        bound = "position_size_max"
+    elif quantity * instrument.multiplier < wanted:
+        bound = "lot"
     margin = money(instrument.notional(quantity, price) / signal.leverage)
     return Sizing(quantity=quantity, leverage=signal.leverage, margin=margin, bound=bound)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from decimal import ROUND_DOWN, localcontext
 from typing import Annotated
 
 from msgspec import Meta
@@ -12,7 +11,7 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.model import Instrument, Signal, Sizing
 from enigma_core.parts import Account, Sizer
-from enigma_plugins.sizers._caps import capped, exact, no_size, unusable
+from enigma_plugins.sizers._caps import DOWN, capped, exact, no_size, unusable
 
 
 class AtrRisk(Sizer, frozen=True, kw_only=True):
@@ -37,9 +36,8 @@ class AtrRisk(Sizer, frozen=True, kw_only=True):
         distance = signal.side * (exact(signal.price) - exact(signal.stop))
         if distance <= 0:
             return no_size(signal, "stop_distance")
-        with localcontext() as context:
-            context.rounding = ROUND_DOWN
-            base = equity * exact(self.risk_per_trade) * exact(signal.confidence) / distance
+        risk = DOWN.multiply(DOWN.multiply(equity, exact(self.risk_per_trade)), exact(signal.confidence))
+        base = DOWN.divide(risk, distance)
         return capped(base, signal, instrument, equity, self.position_size_max)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import ROUND_DOWN, localcontext
+from decimal import Decimal
 from typing import Annotated
 
 from msgspec import Meta
@@ -11,7 +11,7 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.model import Instrument, Signal, Sizing
 from enigma_core.parts import Account, Sizer
-from enigma_plugins.sizers._caps import capped, exact, no_size, unusable
+from enigma_plugins.sizers._caps import DOWN, capped, exact, no_size, unusable
 
 
 class FixedFraction(Sizer, frozen=True, kw_only=True):
@@ -27,10 +27,8 @@ class FixedFraction(Sizer, frozen=True, kw_only=True):
         reason = unusable(signal, equity)
         if reason is not None:
             return no_size(signal, reason)
-        with localcontext() as context:
-            context.rounding = ROUND_DOWN
-            margin = equity * exact(self.position_size) * exact(signal.confidence)
-            base = margin * signal.leverage / exact(signal.price)
+        margin = DOWN.multiply(DOWN.multiply(equity, exact(self.position_size)), exact(signal.confidence))
+        base = DOWN.divide(DOWN.multiply(margin, Decimal(signal.leverage)), exact(signal.price))
         return capped(base, signal, instrument, equity, self.position_size_max)
 
 
