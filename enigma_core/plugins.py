@@ -151,8 +151,11 @@ class Catalogue:
     @classmethod
     def built_in(cls) -> Catalogue:
         """The catalogue of what comes with enigma itself, whatever else is installed."""
-        points = importlib.metadata.entry_points(group=GROUP)
-        return cls.load(entry_points=[point for point in points if _identity(point.dist)[0] == BUILT_IN])
+        try:
+            points = importlib.metadata.distribution(BUILT_IN).entry_points.select(group=GROUP)
+        except importlib.metadata.PackageNotFoundError:
+            raise PluginError(f"{BUILT_IN} is not installed here, so it has no plugins; run: pip install -e .") from None
+        return cls.load(entry_points=points)
 
     def parts(self, kind: str) -> dict[str, Offer]:
         """Offers of `kind` by name, built-ins first. Raises `PluginError` for a kind that does not exist."""

@@ -11,7 +11,6 @@ import msgspec
 from enigma_core.config import describe
 from enigma_core.config.defaults import CLASSES, MANY, ONE, SECTIONS, defaults
 from enigma_core.config.tree import Tree, leaves, reference
-from enigma_core.errors import PluginError
 from enigma_core.parts import Part
 from enigma_core.plugins import Catalogue
 
@@ -110,9 +109,7 @@ def _holds_parts(value: Any) -> bool:
 
 
 def _entry(entry: dict[str, Any], kind: str, use: Any, catalogue: Catalogue) -> dict[str, Any]:
-    try:
-        own = part_defaults(catalogue.part(kind, use).part)
-    except PluginError:
-        own = {}
+    offer = catalogue.parts(kind).get(use) if isinstance(use, str) else None
+    own = {} if offer is None else part_defaults(offer.part)
     first: dict[str, Any] = {name: entry[name] for name in ("use", "enabled") if name in entry}
     return {**first, **own, **{name: value for name, value in entry.items() if name not in first}}

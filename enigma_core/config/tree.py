@@ -84,6 +84,7 @@ class Tree:
 
     def origin(self, path: str) -> str:
         """Where the setting at `path`, or the nearest thing that holds it, comes from."""
+        path = path.partition("[")[0]
         while path:
             if path in self._origins:
                 return self._origins[path]
