@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import re
@@ -87,16 +88,18 @@ def pick(feed: Feed, pairs: Iterable[str], configured: Sequence[str]) -> tuple[s
     if not wanted:
         return tuple(configured) or feed.symbols()
     offered = feed.symbols()
-    return tuple(dict.fromkeys(_matching(pair, offered) for pair in wanted))
+    return tuple(dict.fromkeys(_matching(pair, offered, feed) for pair in wanted))
 
 
-def _matching(pair: str, offered: Sequence[str]) -> str:
+def _matching(pair: str, offered: Sequence[str], feed: Feed) -> str:
     if pair in offered or re.fullmatch(r"\w+/\w+:\w+", pair):
         return pair  # a feed may know more symbols than it offers; where it does not, it says so itself
     bare = re.sub(r"[^A-Z0-9]", "", pair.upper().split(":")[0])
     found = [s for s in offered if bare in (re.sub(r"[^A-Z0-9]", "", s.split(":")[0]), s.split("/")[0])]
     if len(found) == 1:
         return found[0]
+    with contextlib.suppress(DataError):
+        return feed.instrument(f"{re.sub('USDT$', '', bare)}/USDT:USDT").symbol
     near = found or difflib.get_close_matches(pair.upper(), offered, 3, 0.3) or offered[:3]
     raise DataError(f"-p {pair}: the feed has no such symbol; did you mean {' or '.join(near)}?")
 

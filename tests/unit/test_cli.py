@@ -20,6 +20,8 @@ from click.testing import CliRunner
 from enigma_core import cli
 from enigma_core.cli import options, trouble
 from enigma_core.errors import ConfigError, DataError
+from enigma_core.parts import Feed
+from enigma_core.plugins import Catalogue
 
 ENIGMA = [sys.executable, "-c", "from enigma_core.cli import main; main()"]
 
@@ -223,6 +225,21 @@ def test_timerange_takes_days_and_moments(text: str | None, wanted: tuple[int | 
 def test_timerange_refuses_nonsense_in_a_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match="--timerange"):
         options.timerange(text)
+
+
+def test_symbols_may_be_typed_short_and_are_looked_for_beyond_those_on_offer() -> None:
+    feed = Catalogue.load().part("feed", "synthetic").part()
+    assert isinstance(feed, Feed)
+    assert options.pick(feed, ["btc,ETH/USDT", "SOLUSDT", "BTC/USDT:USDT", "doge"], ()) == (
+        "BTC/USDT:USDT",
+        "ETH/USDT:USDT",
+        "SOL/USDT:USDT",
+        "DOGE/USDT:USDT",
+    )
+    assert options.pick(feed, [], ("XRP/USDT:USDT",)) == ("XRP/USDT:USDT",)
+    assert options.pick(feed, [], ()) == feed.symbols()
+    with pytest.raises(DataError, match="-p bitcoin: the feed has no such symbol; did you mean"):
+        options.pick(feed, ["bitcoin"], ())
 
 
 def test_backtest_without_data_folder_says_which(tmp_path: Path) -> None:
