@@ -441,7 +441,7 @@ def _validate(part: Any, kind: str, hook: str) -> None:
         raise _Refused(f"offers {kind} {name!r} whose class is not frozen; write class {part.__name__}(..., frozen=True)")
     if not config.forbid_unknown_fields:
         raise _Refused(f"offers {kind} {name!r} that takes unknown settings in silence; leave forbid_unknown_fields on")
-    taken = [field for field in part.__struct_fields__ if field in RESERVED]
+    taken = [setting for setting in part.__struct_encode_fields__ if setting in RESERVED]
     if taken:
         raise _Refused(f"offers {kind} {name!r} with a setting {taken[0]!r}, a word of the configuration itself; rename it")
     try:

@@ -16,9 +16,11 @@ def strategies(config: str | None, as_json: bool) -> None:
     """List the strategies at hand and what each changes of the configuration."""
     from enigma_core import config as settings
     from enigma_core.errors import ConfigError
+    from enigma_core.plugins import Catalogue
 
     file = Path(config or settings.FILE)
-    base = dict(settings.load(config, settings.NO_STRATEGY, env={}).leaves())
+    catalogue = Catalogue.load(settings.plugin_folders(file))
+    base = {path: value for path, value, _ in settings.explained(settings.load(config, settings.NO_STRATEGY, env={}), catalogue)}
     found: list[dict[str, Any]] = []
     for name, path in settings.strategies(settings.strategy_folders(file)).items():
         row: dict[str, Any] = {"name": name, "path": str(path), "description": "", "changes": {}, "fault": None}
@@ -26,7 +28,9 @@ def strategies(config: str | None, as_json: bool) -> None:
             row["description"] = settings.description(path)
             tree = settings.load(config, str(path), env={})
             row["changes"] = {
-                at: settings.masked(at, value) for at, value in tree.leaves() if at != "strategy" and base.get(at, ...) != value
+                at: value
+                for at, value, _ in settings.explained(tree, catalogue)
+                if at != "strategy" and not (at in base and base[at] == value)
             }
         except ConfigError as error:
             row["fault"] = str(error)
