@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import textwrap
 from collections.abc import Callable
 from decimal import Decimal
@@ -650,3 +651,8 @@ def test_any_text_as_a_strategy_file_is_taken_or_told(text: str) -> None:
         return
     made, told = examine(tree, CATALOGUE)
     assert (made is None) == bool(told)
+
+
+def test_the_page_on_configuration_lists_the_own_names_of_the_environment() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `([A-Z_]+)` \| `([a-z_.]+)` \|$", page, re.MULTILINE)) == OWN_NAMES
