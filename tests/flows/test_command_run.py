@@ -22,7 +22,7 @@ ENIGMA = [sys.executable, "-c", "from enigma_core.cli import main; main()"]
 @contextmanager
 def started(home: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*ENIGMA, "run", "--home", str(home), *EAGER, *args],
+        [*ENIGMA, "run", "--home", str(home), "--for", "60", *EAGER, *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
