@@ -19,6 +19,9 @@ from enigma_core.parts import Account, Bools, Holding, Sizer
 from enigma_core.plan import LeverageRule, Plan
 from enigma_core.scoring import Evaluation, klass
 
+LEAST_MARGIN = 0.999
+"""Of notional / leverage: a sizer may round, not understate."""
+
 
 class Terms(NamedTuple):
     """What the market alone says of an entry: side, estimated price, ATR, leverage and first stop; or why there is none."""
@@ -64,6 +67,22 @@ def unprotected(rule: str, level: float, side: Side, price: float, liquidation: 
         return "no exit gives a stop: a position without one is never opened"
     if not side * liquidation < level < side * price:
         return f"the stop at {level * side:g} is not between liquidation at {liquidation:g} and the price {price:g}"
+    return ""
+
+
+def flaw(sizing: Sizing, signal: Signal, instrument: Instrument) -> str:
+    """Why a sizer's answer cannot be traded, as the end of a sentence; empty when it can."""
+    quantity, leverage = sizing.quantity, sizing.leverage
+    if not quantity:
+        return ""
+    if not (type(leverage) is int and 1 <= leverage <= signal.leverage):
+        return f"asked for leverage {leverage}; whole numbers from 1 to {signal.leverage} are allowed here"
+    if quantity < instrument.min_quantity or quantity % instrument.lot:
+        return f"asked for {quantity} contracts; lots of {instrument.lot} from {instrument.min_quantity} on are traded"
+    # the gates limit margin: a sizer that understates it must not get past them
+    least = LEAST_MARGIN * float(quantity * instrument.multiplier) * signal.price / leverage
+    if float(sizing.margin) < least:
+        return f"put a margin of {sizing.margin} on {quantity} contracts, which need {least:.2f}"
     return ""
 
 
@@ -168,11 +187,13 @@ class Decider:
 
     def _size(self, signal: Signal, account: Account) -> tuple[Sizing | None, str]:
         try:
-            sizing = self._sizer.size(signal, self._instruments[signal.symbol], account)
+            instrument = self._instruments[signal.symbol]
+            sizing = self._sizer.size(signal, instrument, account)
             if not (sizing.quantity.is_finite() and sizing.margin.is_finite() and sizing.quantity >= 0 <= sizing.margin):
                 return None, f"{self._sizer.name} answered {sizing.quantity} contracts on a margin of {sizing.margin}"
-            if sizing.leverage > signal.leverage:
-                return sizing, f"{self._sizer.name} asked for leverage {sizing.leverage}; {signal.leverage} is the most here"
+            reason = flaw(sizing, signal, instrument)
+            if reason:
+                return None, f"{self._sizer.name} {reason}"
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own: no trade
             return None, f"{self._sizer.name} {raised(error)}"
         return sizing, "" if sizing.quantity else f"nothing to trade: {sizing.bound} leaves no whole lot"

@@ -15,7 +15,7 @@ import numpy as np
 from enigma_core.book import Book, Position
 from enigma_core.deciding import Decider
 from enigma_core.exiting import aims, closings, first_stops, shares, stop_lines, tightest
-from enigma_core.gating import ask_market
+from enigma_core.gating import ask_market, clears_streak
 from enigma_core.market import BarsClosed, Market
 from enigma_core.model import (
     ZERO,
@@ -76,7 +76,7 @@ class Track:
     def follow(self, before: Track) -> None:
         """Go on from what was known of the same position when it was smaller: its bars, and its stop where that is tighter."""
         self._bars, self._n = before._bars, before._n
-        if before.level > self.level:
+        if not before.level <= self.level:
             self.level, self.rule = before.level, before.rule
 
     @property
@@ -147,6 +147,8 @@ class Engine:
         if track.rule:
             self._place(self._stop(position, track, fill.ts, more), out)
         else:
+            track.closing = True
+            self._call_off(fill.symbol, fill.ts, out)
             self._place(self._close(position, fill.ts, "unprotected"), out)
         goals = aims(self.plan.exits, track.holding, instrument, faults)
         for number, (aim, share) in enumerate(zip(goals, shares(goals, fill.quantity, instrument), strict=True), 1):
@@ -189,14 +191,15 @@ class Engine:
         return out
 
     def _open_day(self, ts: int, out: list[Record]) -> None:
-        cleared = any(gate.clears(self.book) for gate in self.plan.account_gates.values())
+        cleared = clears_streak(self.plan.account_gates, self.book)
         day = DayOpened(ts=ts, equity=self.book.equity, end=day_end(ts, self.plan.risk.zone), streak_cleared=cleared)
         self.book.apply(day)
         out.append(day)
 
     def _manage(self, symbol: str, bar: Bar, score: float, ts: int, out: list[Record]) -> None:
         """The stop of a position held, as of this close; it only tightens. Perhaps a wish to close."""
-        position, track, faults = self.book.positions[symbol], self._tracks[symbol], []
+        position, track = self.book.positions[symbol], self._tracks[symbol]
+        faults: list[str] = []
         track.append(bar, score)
         if track.closing:
             return

@@ -63,7 +63,9 @@ def stop_lines(
                 continue
             if levels.shape != shape:
                 raise ValueError(f"stops() must have the shape {shape} of the path, not {levels.shape}")
-            found[name] = instrument.snap(levels) * position.side
+            snapped = instrument.snap(levels) * position.side
+            # an infinite level is no level; times the side only the one that would tighten without end matters
+            found[name] = np.where(snapped < np.inf, snapped, np.nan)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
             faults.append(f"{name}: {raised(error)}")
     return found
@@ -99,7 +101,8 @@ def aims(
                 if not 0 < target.fraction <= 1:
                     continue
                 level = instrument.snap(np.asarray(target.level, np.float64))
-                wins = position.side * (level - position.entry) > 0
+                # a price that cannot be is never reached
+                wins = (position.side * (level - position.entry) > 0) & (level > 0) & (level < np.inf)
                 if many:
                     found.append(Aim(name, np.where(wins, level, np.nan), float(target.fraction)))
                 elif wins:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,30 @@ def _measured(name: str, gate: MarketGate, evaluation: Evaluation) -> Measured:
     return Measured(name, np.full(n, math.nan), np.zeros(n, np.bool_), False, f"{name}: {reason}")
 
 
+def clears_streak(gates: Mapping[str, AccountGate], account: Account) -> bool:
+    """Whether a new risk day clears the losing streak. A gate that raises or answers rubbish clears nothing."""
+    for gate in gates.values():
+        try:
+            if _said(gate.clears(account)):
+                return True
+        except (Exception, SystemExit):  # noqa: BLE001 - a part's fault stays its own: what has tripped stays so
+            continue
+    return False
+
+
+def _said(answer: Any) -> bool:
+    """A yes or no; anything else that Python would take for one is rubbish."""
+    if not isinstance(answer, bool | np.bool_):
+        raise TypeError(f"answered {answer!r} where True or False is asked for")
+    return bool(answer)
+
+
+def _number(answer: Any) -> float:
+    if isinstance(answer, str | bytes):
+        raise TypeError(f"answered {answer!r} where a number is asked for")
+    return float(answer)
+
+
 class Asked(NamedTuple):
     """What one account gate said of one signal."""
 
@@ -87,9 +111,11 @@ def ask_account(gates: Mapping[str, AccountGate], signal: Signal, account: Accou
     all_pass = True
     for name, gate in gates.items():
         try:
-            value = float(gate.measure(signal, account))
+            value = gate.measure(signal, account)
+            if type(value) is not float:
+                value = _number(value)
             # a gate's own comparison may let NaN through; ours does not
-            if value - value == 0 and gate.passes(value):
+            if value - value == 0 and _said(gate.passes(value)):
                 asked.append(Asked(name, value, True, None, None))
                 continue
             asked.append(Asked(name, value, False, gate.until(signal, account), None))

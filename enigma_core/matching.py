@@ -51,7 +51,9 @@ class Settlements:
         return bool(self._ts) if self._ts is not None else self._rate != 0
 
     def expect(self, ts: int, rate: float) -> None:
-        """A settlement announced for `ts`; a later word on the same moment replaces the earlier."""
+        """A settlement announced for `ts`; a later word on the same moment replaces the earlier. What is no rate is not heard."""
+        if not math.isfinite(rate):
+            return
         if self._ts is None:
             self._ts, self._rates = [], []
         at = bisect_left(self._ts, ts)
@@ -183,6 +185,8 @@ class SimulatedVenue:
         elif isinstance(event, MarkSeen):
             held = self.held.get(event.symbol)
             if held is not None and held.quantity and held.side * (event.mark - held.liquidation) <= 0:
+                # what was due before comes first: no later bar will charge it
+                yield from self._settle(held, event.symbol, event.mark, held.until, event.ts + 1)
                 yield self._liquidate(held, event.symbol, event.ts)
         while self._ended:
             yield self._ended.pop(0)
@@ -190,17 +194,17 @@ class SimulatedVenue:
     def _open(self, held: Held, bar: Bar) -> Iterator[Report]:
         settlements = self.settlements[bar.symbol]
         if held.quantity and settlements:
-            yield from self._settle(held, bar, held.until, bar.ts + 1)
+            yield from self._settle(held, bar.symbol, bar.open, held.until, bar.ts + 1)
         while held.market:
             yield self.take(held, held.market.pop(0), bar.symbol, bar.ts, bar.open)
         if held.quantity and settlements:
-            yield from self._settle(held, bar, max(held.until, bar.ts + 1), bar.end)
+            yield from self._settle(held, bar.symbol, bar.open, max(held.until, bar.ts + 1), bar.end)
 
-    def _settle(self, held: Held, bar: Bar, start: int, end: int) -> Iterator[Report]:
-        instrument = self.instruments[bar.symbol]
-        price = instrument.price(bar.open)
-        for ts, rate in self.settlements[bar.symbol].between(start, end):
-            yield self.costing.fund(bar.symbol, ts, rate, held.side, held.quantity, price, instrument)
+    def _settle(self, held: Held, symbol: str, price: float, start: int, end: int) -> Iterator[Report]:
+        instrument = self.instruments[symbol]
+        exact = instrument.price(price)
+        for ts, rate in self.settlements[symbol].between(start, end):
+            yield self.costing.fund(symbol, ts, rate, held.side, held.quantity, exact, instrument)
 
     def slips(self, price: float | Decimal, side: Side, instrument: Instrument) -> Decimal:
         """What a market order pays that meets `price`."""
@@ -226,7 +230,8 @@ class SimulatedVenue:
             held.price = fill.price if not held.quantity else (held.price * held.quantity + fill.price * fill.quantity) / total
             held.side, held.quantity, held.leverage = order.side, total, order.leverage
             held.liquidation = liquidation_price(float(held.price), held.side, held.leverage, self.instruments[order.symbol])
-            held.until = max(held.until, fill.ts)
+            # who enters in the moment of a settlement does not take part in it
+            held.until = max(held.until, fill.ts + 1)
             return
         held.quantity -= fill.quantity
         if not held.quantity:
@@ -263,11 +268,11 @@ class SimulatedVenue:
 
     def _liquidate(self, held: Held, symbol: str, ts: int) -> Fill:
         """The venue takes an isolated position at its liquidation price: the margin is the most that can be lost."""
-        stop = held.stop
-        assert stop is not None, "every position has a stop"
+        order = held.stop or next((o for o in held.market if o.purpose is Purpose.CLOSE), None)
+        assert order is not None, "every position has a stop or is being closed"
         instrument = self.instruments[symbol]
-        fill = self.costing.fill(stop, ts, held.quantity, instrument.price(held.liquidation), instrument, "liquidation")
-        self._filled(held, stop, fill)
+        fill = self.costing.fill(order, ts, held.quantity, instrument.price(held.liquidation), instrument, "liquidation")
+        self._filled(held, order, fill)
         return fill
 
 

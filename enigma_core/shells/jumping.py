@@ -18,7 +18,7 @@ import numpy as np
 from enigma_core.book import Book, Position
 from enigma_core.deciding import Decider, candidates
 from enigma_core.exiting import Aim, aims, closings, first_stops, shares, stop_lines, tightest
-from enigma_core.gating import ask_market
+from enigma_core.gating import ask_market, clears_streak
 from enigma_core.market import Funding
 from enigma_core.matching import Costing, Settlements, liquidation_price, slipped
 from enigma_core.model import Candles, DayOpened, Instrument, Order, Purpose
@@ -101,7 +101,7 @@ def find_exits(plan: Plan, lane: Lane, holding: Holding, quantity: Decimal, firs
     faults: list[str] = []
     side, instrument = holding.side, lane.instrument
     firsts = first_stops(plan.exits, holding, instrument, faults)
-    _, first = tightest(firsts)
+    protector, first = tightest(firsts)
     liquidation = side * liquidation_price(holding.entry, side, holding.leverage, instrument)
     goals = aims(plan.exits, holding, instrument, faults)
     parts = shares(goals, quantity, instrument)
@@ -116,7 +116,7 @@ def find_exits(plan: Plan, lane: Lane, holding: Holding, quantity: Decimal, firs
         hit = int(hits.argmax())
         if not hits[hit]:
             hit = lane.n
-        wish, rule = _first_wish(closings(plan.exits, holding, path, faults))
+        wish, rule = _first_wish(closings(plan.exits, holding, path, faults)) if protector else (-1, "unprotected")
         last = part.stop - first_bar
         complete = part.stop == lane.n
         if wish is not None and wish < hit:
@@ -393,7 +393,7 @@ class Jumps:
             if (at, DAY) >= (ts, phase):
                 return
             self._mark(at)
-            cleared = any(gate.clears(book) for gate in self.plan.account_gates.values())
+            cleared = clears_streak(self.plan.account_gates, book)
             day = DayOpened(ts=at, equity=book.equity, end=day_end(at, self.plan.risk.zone), streak_cleared=cleared)
             book.apply(day)
             self.ledger.take([day], at)

@@ -147,7 +147,8 @@ class Prospects:
         liq, side = liquidation[:, 0], holding.side[:, 0]
         liquidated = ~taken & ~wished & ((opened <= liq) | (force <= liq))
         level = np.where(taken, goal_level, side * np.where(wished, opened, np.where(liquidated, liq, np.minimum(force, opened))))
-        found = np.where((at < WINDOW) & (bars + at < self._lane.n), bars + at, -1)
+        known = (at < WINDOW) & (bars + at < self._lane.n) & (setters[:, 0] >= 0)
+        found = np.where(known, bars + at, -1)
         columns = (found, taken, wished, liquidated, level, goal_rule, wishers)
         where, took, left, gone, met, goal, wisher = (column.tolist() for column in columns)
         named, closers = list(firsts), list(plan.exits)

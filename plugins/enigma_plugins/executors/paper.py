@@ -43,7 +43,7 @@ class PaperVenue(SimulatedVenue):
         if ports.account is not None:
             for position in ports.account.positions.values():
                 symbol = position.symbol
-                until = ports.seen.get(symbol, ports.since)
+                until = max(ports.seen.get(symbol, ports.since), position.entry_ts + 1)
                 self.restore(symbol, position.side, position.quantity, position.price, position.leverage, until)
             for working in ports.account.orders.values():
                 left = working.order.quantity - working.filled
@@ -74,9 +74,11 @@ class PaperVenue(SimulatedVenue):
                     held.market.append(order)
                     continue
                 del self._books[symbol]
-                yield self.take(held, order, symbol, order.ts, price, size)
+                report = self.take(held, order, symbol, order.ts, price, size)
                 if size < order.quantity:
+                    # the rest is in its place before anybody hears of the fill, and may call it off
                     held.market.append(msgspec.structs.replace(order, quantity=order.quantity - size))
+                yield report
         yield from super().answers()
 
     def slips(self, price: float | Decimal, side: Side, instrument: Instrument) -> Decimal:
