@@ -81,7 +81,9 @@ class Track:
 
     @property
     def path(self) -> Path:
-        return Path(*self._bars[:, : self._n])
+        shown = self._bars[:, : self._n]
+        shown.flags.writeable = False
+        return Path(*shown)
 
 
 class Engine:

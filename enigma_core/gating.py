@@ -59,7 +59,7 @@ def _measured(name: str, gate: MarketGate, evaluation: Evaluation) -> Measured:
             passed = gate.passes(values)
             if isinstance(passed, np.ndarray) and passed.shape == (n,) and passed.dtype == np.bool_:
                 # a gate's own comparison may let NaN through; ours does not
-                return Measured(name, values, passed & (values - values == 0), False, None)
+                return Measured(name, values, passed & np.isfinite(values), False, None)
             reason = "passes() must answer a bool for every row"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
         reason = raised(error)

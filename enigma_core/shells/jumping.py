@@ -73,6 +73,7 @@ class Lane:
         """How many rows before each row a gate has refused."""
         self.score = np.full(self.n, np.nan)
         self.score[self.bar_of] = evaluation.score
+        self.score.flags.writeable = False
         self.flat_since = 0
         """The first row of the present flat spell."""
         self.next_entry = 0

@@ -124,6 +124,8 @@ class Prospects:
         if any(goal.fraction < 1.0 for goal in goals):
             return None
         path = Path(*(window[bars] for window in self._windows))
+        for line in (path.open, path.high, path.low, path.close, path.score):
+            line.flags.writeable = False
         firsts = first_stops(plan.exits, holding, instrument, faults)
         first, setters = _tightest(firsts, m)
         lines = stop_lines(plan.exits, holding, path, instrument, faults)
