@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -731,7 +732,7 @@ def test_r01_days_turn_at_midnight_of_the_zone_on_days_of_23_and_25_hours_too(
         desk.bar(E)
     turns = [d.ts for d in desk.of(DayOpened)]
     assert turns[0] == midnight
-    assert [(b - a) // HOUR for a, b in zip(turns, turns[1:], strict=False)] == lengths
+    assert [(b - a) // HOUR for a, b in pairwise(turns)] == lengths
     assert all(datetime.fromtimestamp(t / 1000, UTC).astimezone(place).hour == 0 for t in turns)
     assert all(d.end == n for d, n in zip(desk.of(DayOpened), turns[1:], strict=False))
 
