@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from enigma_core.errors import ConfigError
+from enigma_core.model import Instrument
 from enigma_core.parts import AccountGate, Executor, Exit, Feed, Indicator, LiveIndicator, MarketGate, Notifier, Service, Sizer
 
 
@@ -125,3 +127,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     notifiers: dict[str, Notifier] = {}
     services: dict[str, Service] = {}
     instruments: dict[str, dict[str, str]] = {}
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The feed's instrument, with what the section ``instruments`` says of it laid over.
+
+        Raises `DataError` for a symbol the feed does not have, `ConfigError` for what makes no instrument.
+        """
+        if self.feed is None:
+            raise ConfigError("feed is not set: name one, such as {'use': 'synthetic'}")
+        listed = self.feed.instrument(symbol)
+        over = self.instruments.get(symbol)
+        if not over:
+            return listed
+        try:
+            return msgspec.convert(msgspec.to_builtins(listed) | over, Instrument, strict=False)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"instruments.{symbol}: {error}") from error

@@ -50,7 +50,9 @@ class Range(Indicator, frozen=True, kw_only=True):
         return candles.high - candles.low
 
 
-def random_candles(symbol: str, n: int, seed: int, *, volatility: float = 0.004, gaps: float = 0.0, timeframe: str = "5m") -> Candles:
+def random_candles(
+    symbol: str, n: int, seed: int, *, volatility: float = 0.004, gaps: float = 0.0, timeframe: str = "5m"
+) -> Candles:
     """`n` bars of a random walk on a tick of 0.1; each bar is missing with probability `gaps`."""
     rng = np.random.default_rng(seed)
     step = rng.normal(0, volatility, n) * rng.choice([1, 1, 1, 4], n)

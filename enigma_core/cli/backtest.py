@@ -72,7 +72,7 @@ def backtest(
 
     feed = plan.feed
     assert feed is not None
-    instruments = options.instruments(plan, feed, candles)
+    instruments = {symbol: plan.instrument(symbol) for symbol in candles}
     memory = Memory() if journal is not None else None
     if memory is not None:
         start = min(int(bars.ts[0]) for bars in candles.values())

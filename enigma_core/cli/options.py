@@ -17,7 +17,6 @@ from enigma_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from enigma_core.config import Tree
-    from enigma_core.model import Instrument
     from enigma_core.parts import Feed
     from enigma_core.plan import Plan
     from enigma_core.plugins import Catalogue
@@ -102,23 +101,6 @@ def _matching(pair: str, offered: Sequence[str], feed: Feed) -> str:
         return feed.instrument(f"{re.sub('USDT$', '', bare)}/USDT:USDT").symbol
     near = found or difflib.get_close_matches(pair.upper(), offered, 3, 0.3) or offered[:3]
     raise DataError(f"-p {pair}: the feed has no such symbol; did you mean {' or '.join(near)}?")
-
-
-def instruments(plan: Plan, feed: Feed, symbols: Iterable[str]) -> dict[str, Instrument]:
-    """Each symbol's instrument: the feed's, with what the section ``instruments`` says laid over it."""
-    import msgspec
-
-    from enigma_core.model import Instrument
-
-    made = {}
-    for symbol in symbols:
-        own = feed.instrument(symbol)
-        over = plan.instruments.get(symbol, {})
-        try:
-            made[symbol] = msgspec.convert({**msgspec.to_builtins(own), **over}, Instrument, strict=False) if over else own
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"instruments.{symbol}: {error}") from None
-    return made
 
 
 def timerange(text: str | None) -> tuple[int | None, int | None]:

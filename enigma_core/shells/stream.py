@@ -92,7 +92,7 @@ async def run(
         raise ConfigError("a run needs a feed and an executor: name them, such as {'use': 'synthetic'} and {'use': 'paper'}")
     feed = plan.feed
     symbols = plan.symbols or feed.symbols()
-    session = Session(plan, feed, symbols, instruments_of(plan, feed, symbols), observer or (lambda _: None), catalogue)
+    session = Session(plan, feed, symbols, {s: plan.instrument(s) for s in symbols}, observer or (lambda _: None), catalogue)
     journal = home.journal(plan.mode, feed.identity(), fresh=fresh)
     try:
         session.recover(journal, tuple(home.told), str(home.path))
@@ -107,18 +107,6 @@ async def run(
         finally:
             journal.close()
     return session.summary
-
-
-def instruments_of(plan: Plan, feed: Feed, symbols: tuple[str, ...]) -> dict[str, Instrument]:
-    """The feed's instruments, with what the configuration says of them laid over."""
-    found = {}
-    for symbol in symbols:
-        listed = msgspec.to_builtins(feed.instrument(symbol))
-        try:
-            found[symbol] = msgspec.convert(listed | dict(plan.instruments.get(symbol, {})), Instrument, strict=False)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"instruments.{symbol}: {error}") from error
-    return found
 
 
 class Session:
@@ -142,7 +130,9 @@ class Session:
         self._catalogue = catalogue
         self._timeframe = feed.base_timeframe()
         self._instruments = instruments
-        self._book = Book(plan.account.equity, instruments)
+        self._listed = dict(instruments)
+        """With those of symbols that only the journal knows."""
+        self._book = Book(plan.account.equity, self._listed)
         self._markets = {s: Market(s) for s in symbols}
         self._quarantine = Quarantine()
         self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self._quarantine) for s in symbols}
@@ -195,9 +185,13 @@ class Session:
                 announced[record.symbol] = record
             elif type(record) is not Started:
                 self._book.apply(record)
-            elif not known:
-                known = True
-                self._book.cash = self._book.day_equity = record.cash
+            else:
+                # what was traded is worth what it was worth then
+                self._listed |= record.instruments
+                if not known:
+                    known = True
+                    self._book.cash = self._book.day_equity = record.cash
+        self._listed |= self._instruments
         self._since = journal.last_ts
         return announced
 

@@ -19,7 +19,6 @@ from enigma_core.journal import Memory
 from enigma_core.model import Candles, DayOpened, Decision, Fill, Funded, Marked, Order, Trade
 from enigma_core.plan import Plan
 from enigma_core.shells import Result, backtest
-from enigma_core.shells.stream import instruments_of
 from enigma_plugins.feeds.replay import Replay
 
 HAPPENED = (DayOpened, Fill, Funded, Marked, Order, Trade)
@@ -86,7 +85,7 @@ def test_paper_on_replayed_files_gives_the_trades_of_the_backtest_to_the_cent(ca
         feed = Replay(data=str(csv_files(Path(folder), candles)))
         plan = on(msgspec.structs.replace(plan, instruments=dict.fromkeys(candles, listed)), feed)
         history = {s: feed.history(s, feed.base_timeframe()) for s in plan.symbols}
-        test = backtested(plan, history, instruments_of(plan, feed, plan.symbols), {})
+        test = backtested(plan, history, {s: plan.instrument(s) for s in plan.symbols}, {})
         assert_agree(plan, Path(home), test)
 
 
@@ -118,7 +117,7 @@ def test_paper_and_backtest_of_real_candles_agree(market_data: Path, tmp_path: P
     feed = Replay(data=str(csv_files(tmp_path, candles)))
     plan = on(built_in({}), feed)
     candles = {s: feed.history(s, "5m") for s in plan.symbols}
-    test = backtested(plan, candles, instruments_of(plan, feed, plan.symbols), {})
+    test = backtested(plan, candles, {s: plan.instrument(s) for s in plan.symbols}, {})
     assert len(test.plainly.trades) > 10
     assert_agree(plan, tmp_path / "home", test)
 
@@ -131,7 +130,8 @@ def built_in(flags: dict[str, Any]) -> Plan:
 def test_these_cases_trade() -> None:
     market = {s: random_candles(s, 700, seed) for seed, s in enumerate(SYMBOLS)}
     assert len(backtest(plan(), market, {s: instrument(s) for s in market}).trades) > 20
-    with pytest.raises(AssertionError), tempfile.TemporaryDirectory() as home:
-        other = {s: random_candles(s, 700, 7) for s in SYMBOLS}
-        feed = Given(candles=other, instruments={s: instrument(s) for s in other})
-        assert_agree(on(plan(), feed), Path(home), backtested(plan(), market, feed.instruments, {}))
+    other = {s: random_candles(s, 700, 7) for s in SYMBOLS}
+    feed = Given(candles=other, instruments={s: instrument(s) for s in other})
+    test = backtested(plan(), market, feed.instruments, {})
+    with tempfile.TemporaryDirectory() as home, pytest.raises(AssertionError):
+        assert_agree(on(plan(), feed), Path(home), test)
