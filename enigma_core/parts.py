@@ -271,7 +271,8 @@ class Feed(Part, frozen=True, kw_only=True):
     def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
         """Events in order of time, those after `since` (ms) only. A simulated feed does not wait.
 
-        Bars of one close come together, and after everything else of that moment: with them the moment is over.
+        Bars of one close come together, and after everything else of that moment: with them the moment is over. What a venue
+        tells whoever connects (a book, an announced funding rate) may be of before `since` and comes first.
         """
         raise NotImplementedError
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import closing
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,14 +20,18 @@ from enigma_core.market import BarsClosed, Funding, FundingSeen, MarketEvent
 from enigma_core.model import Bar, Candles, Decision, Instrument, Trade
 from enigma_core.parts import Clock, Feed
 from enigma_core.plan import Plan
-from enigma_core.records import Started, decode
+from enigma_core.reading import fold
+from enigma_core.records import decode
 from enigma_core.shells import Summary, run
 from enigma_core.timeframes import milliseconds
 from enigma_plugins.executors.paper import Paper
 
 
 class Given(Feed, frozen=True, kw_only=True):
-    """A recording: `candles` and `instruments` by symbol, and `seen`, what else was seen, in order of time."""
+    """A recording: `candles` and `instruments` by symbol, and `seen`, what else was seen.
+
+    Taken up again it first says what funding has been announced, as a venue does.
+    """
 
     name = "given"
     simulated: ClassVar[bool] = True
@@ -63,6 +67,9 @@ class Given(Feed, frozen=True, kw_only=True):
             for ts, *values in zip(*(a.tolist() for a in (c.ts, c.open, c.high, c.low, c.close, c.volume)), strict=True):
                 closed.setdefault(ts + length, {})[symbol] = Bar(symbol, ts, ts + length, *values)
         bars = [BarsClosed(end, closed[end]) for end in sorted(closed)]
+        announced = {e.symbol: e for e in self.seen if type(e) is FundingSeen and since is not None and e.ts <= since}
+        for known in announced.values():
+            yield known
         # sorted() keeps the order of equals: what is seen at a close comes before the bars
         for event in sorted([*self.seen, *bars], key=lambda e: e.ts):
             if since is None or event.ts > since:
@@ -74,17 +81,18 @@ class Cut(Exception):
 
 
 class Ending(Clock):
-    """Never waits; ends the run when it has been asked to wait `events` times."""
+    """Never waits; ends the run when it would wait once more than `events` times, or for a moment after `last`."""
 
-    def __init__(self, events: int) -> None:
+    def __init__(self, events: float = math.inf, last: float = math.inf) -> None:
         self._left = events
+        self._last = last
         self._now = 0
 
     def now(self) -> int:
         return self._now
 
     async def until(self, ts: int) -> None:
-        if not self._left:
+        if not self._left or ts > self._last:
             raise Cut
         self._left -= 1
         self._now = ts
@@ -147,17 +155,15 @@ def begun(home: Path, identity: str, taken: Sequence[tuple[int, list[Any]]]) -> 
     return home
 
 
-def account(home: Path, instruments: Mapping[str, Instrument]) -> dict[str, Any]:
+def account(home: Path) -> dict[str, Any]:
     """The account as the journal has it: money, positions with their stops, orders, and what the risk rules remember."""
-    book = Book(Decimal(0), instruments)
-    known = False
-    for record in replay(home / "paper.sqlite"):
-        if type(record) is Started:
-            if not known:
-                book.cash = book.day_equity = record.cash
-            known = True
-        elif not isinstance(record, FundingSeen | Decision | Trade):
-            book.apply(record)
+    book = fold(replay(home / "paper.sqlite"))
+    assert book is not None
+    return standing(book)
+
+
+def standing(book: Book) -> dict[str, Any]:
+    """Everything a book knows, to be compared."""
     return {
         "cash": book.cash,
         "equity": book.equity,
@@ -166,7 +172,7 @@ def account(home: Path, instruments: Mapping[str, Instrument]) -> dict[str, Any]
         "entries": dict(book.entries),
         "day": (book.day_equity, book.day_end),
         "losses in a row": book.losses_in_row,
-        "last exits": {s: book.last_exit(s) for s in instruments},
+        "last exits": {s: book.last_exit(s) for s in book.instruments},
         "state": book.trading_state,
         "trades": book.trades,
     }

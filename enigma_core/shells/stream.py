@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -142,7 +143,6 @@ class Session:
         self._since: int | None = None
         self._announced: dict[str, FundingSeen | None] = {}
         """Of the symbols whose settlements the feed does not know beforehand: what the journal holds of the next one."""
-        self._pending: list[Record | FundingSeen] = []
         self._began = time.monotonic()
 
     # recovery
@@ -225,7 +225,7 @@ class Session:
         self._announced = {s: announced.get(s) for s in self.symbols if funding[s] is None}
         for event in filter(None, self._announced.values()):
             self._markets[event.symbol].see(event)
-            self._pending += drive(self._engine, self._venue, event)
+            drive(self._engine, self._venue, event)
 
     def _history(self, symbol: str) -> Candles | None:
         """Bars before the first event: a fresh run on a recording starts at its first bar and has none."""
@@ -253,12 +253,8 @@ class Session:
             stopping.cancel()
             # it waits between two events, where nothing is half done
             following.cancel()
-            try:
+            with suppress(asyncio.CancelledError):
                 await following
-            except asyncio.CancelledError:
-                pass
-            finally:
-                self._write()
 
     async def _follow(self, clock: Clock) -> None:
         stream = self.feed.stream(self.symbols, self._timeframe, self._since)
@@ -271,11 +267,15 @@ class Session:
                 await stream.aclose()
 
     def take(self, event: MarketEvent) -> None:
-        """One market event: what it leads to is decided, and written with the bars it came with."""
+        """One market event: what it leads to is decided, and written.
+
+        A moment is over with its bars. What happens before, such as a liquidation by a mark, is written as belonging to the
+        last one, so that a run taken up again misses nothing of the next.
+        """
         assert self._venue is not None
         if not isinstance(event, BarsClosed):
             self._markets[event.symbol].see(event)
-            self._pending += drive(self._engine, self._venue, event)
+            self._write(drive(self._engine, self._venue, event))
             return
         for bar in event.bars.values():
             # written so that NaN fails
@@ -284,12 +284,12 @@ class Session:
         self.summary.bars += len(event.bars)
         self.summary.first_ts = self.summary.first_ts or event.ts
         self.summary.last_ts = event.ts
-        self._pending += drive(self._engine, self._venue, event)
-        self._pending += (Note(event.ts, "indicator_off", "an indicator is switched off", n) for n in self._quarantine.news())
+        records: list[Record | FundingSeen] = [*drive(self._engine, self._venue, event)]
+        records += (Note(event.ts, "indicator_off", "an indicator is switched off", n) for n in self._quarantine.news())
         if self._announced:
-            self._pending += self._news_of_funding()
+            records += self._news_of_funding()
         self._since = event.ts
-        self._write()
+        self._write(records)
 
     def _news_of_funding(self) -> Iterator[FundingSeen]:
         """What is announced for positions and not yet in the journal: a settlement may fall due while nobody runs."""
@@ -302,15 +302,12 @@ class Session:
                 self._announced[symbol] = event
                 yield event
 
-    def _write(self) -> None:
-        """The records of one moment, as one step."""
-        assert self._journal is not None
-        if self._journal.failed is not None:
-            raise HomeError(str(self._journal.failed)) from self._journal.failed
-        records, self._pending = self._pending, []
-        if not records or self._since is None:
+    def _write(self, records: Sequence[Record | FundingSeen]) -> None:
+        """The records of one event, as one step. Raises `HomeError` once the journal has failed."""
+        if not records:
             return
-        self._journal.write(records, self._since)
+        assert self._journal is not None
+        self._journal.write(records, self._since or 0)
         for record in records:
             self._count(record)
             self._observer(record)
