@@ -116,7 +116,8 @@ class Decider:
         identity = decision_id(evaluation.symbol, evaluation.timeframe, ts)
         if not evaluation.side[row]:
             return Outcome(identity, None, (), "no side: the score is 0", None, (), ())
-        refused = tuple(m.gate for m in measured if not m.passed[row])
+        # terms are only worked out beforehand for rows that pass
+        refused = tuple(m.gate for m in measured if not m.passed[row]) if terms is None else ()
         if refused:
             return Outcome(identity, None, refused, f"refused by {', '.join(refused)}", None, (), ())
         faults: list[str] = []

@@ -6,6 +6,7 @@ alone decide. Funding and the turn of the risk day are charged lazily, in their 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
@@ -74,24 +75,35 @@ class Lane:
         self.score = np.full(self.n, np.nan)
         self.score[self.bar_of] = evaluation.score
         self.score.flags.writeable = False
+        self._rows = self.entries.tolist()
+        self._bars = self.bar_of.tolist()
+        self._spells: tuple[list[int], list[int]] = ([], [])
         self.flat_since = 0
         """The first row of the present flat spell."""
         self.next_entry = 0
         self.leaving: list[Leave] = []
         self.entering: tuple[Order, int, Prospect | None]
-        self.charged = 0
-        """Up to which bar funding has been charged."""
 
-    def settle_flat(self, until_row: int, rejected: dict[str, int]) -> None:
-        """Count what the market gates refused in the flat rows before `until_row`."""
-        for gate, sums in self.refusals.items():
-            n = int(sums[until_row] - sums[self.flat_since])
-            if n:
-                rejected[gate] = rejected.get(gate, 0) + n
+    def end_spell(self, until_row: int) -> None:
+        """The symbol was flat in the rows before `until_row`, and is not from there on."""
+        self._spells[0].append(self.flat_since)
+        self._spells[1].append(until_row)
+        self.flat_since = len(self.evaluation)
 
-    def row_at(self, bar: int) -> int:
-        """The first row known at the close of `bar` or later."""
-        return int(np.searchsorted(self.bar_of, bar))
+    def begin_spell(self, bar: int) -> None:
+        """The symbol is flat at the close of `bar`: rows known from then on are looked at again."""
+        self.flat_since = bisect_left(self._bars, bar)
+        self.next_entry = bisect_left(self._rows, self.flat_since)
+
+    def refused(self) -> dict[str, int]:
+        """How often each market gate refused while the symbol was flat."""
+        since, until = (np.array(side, np.int64) for side in self._spells)
+        return {gate: int((sums[until] - sums[since]).sum()) for gate, sums in self.refusals.items()}
+
+    @property
+    def row(self) -> int | None:
+        """The next row that passes the market gates."""
+        return self._rows[self.next_entry] if self.next_entry < len(self._rows) else None
 
 
 def find_exits(plan: Plan, lane: Lane, holding: Holding, quantity: Decimal, first_bar: int) -> list[Leave]:
@@ -264,13 +276,14 @@ class Jumps:
     def _await_entry(self, number: int) -> None:
         """Go to the symbol's next row that passes the market gates."""
         lane = self.lanes[number]
-        if lane.next_entry < len(lane.entries):
-            row = int(lane.entries[lane.next_entry])
+        row = lane.row
+        if row is not None:
             self._visit(int(lane.evaluation.ts[row]), CLOSE, number, self._decide)
 
     def _decide(self, lane: Lane, number: int, ts: int) -> None:
         self._mark(ts)
-        row = int(lane.entries[lane.next_entry])
+        row = lane.row
+        assert row is not None
         prospect = self._prospects[number].at(lane.next_entry)
         lane.next_entry += 1
         terms = prospect.terms if prospect is not None else None
@@ -281,8 +294,7 @@ class Jumps:
                 self.rejected[gate] = self.rejected.get(gate, 0) + 1
             self._await_entry(number)
             return
-        lane.settle_flat(row + 1, self.rejected)
-        lane.flat_since = len(lane.evaluation)
+        lane.end_spell(row + 1)
         self.book.apply(order)
         self.ledger.decide(lambda: self._decider.record(lane.evaluation, row, lane.measured, ts, outcome), order, ts)
         bar = int(lane.bar_of[row]) + 1
@@ -336,8 +348,7 @@ class Jumps:
         else:
             self._await_exit(lane, number)
             return
-        lane.flat_since = lane.row_at(leave.bar)
-        lane.next_entry = int(np.searchsorted(lane.entries, lane.flat_since))
+        lane.begin_spell(leave.bar)
         self._await_entry(number)
 
     @staticmethod
@@ -404,6 +415,9 @@ class Jumps:
 
         for lane in self.lanes:
             if not self.book.holds(lane.symbol):
-                lane.settle_flat(len(lane.evaluation), self.rejected)
+                lane.end_spell(len(lane.evaluation))
+            for gate, times in lane.refused().items():
+                if times:
+                    self.rejected[gate] = self.rejected.get(gate, 0) + times
         self._mark(self._last)
         finish(self.plan, self.book, self.ledger, self._last, {lane.symbol: float(lane.candles.close[-1]) for lane in self.lanes})

@@ -23,10 +23,10 @@ from enigma_core.plan import Plan
 if TYPE_CHECKING:
     from enigma_core.shells.jumping import Lane
 
-CHUNK = 384
+CHUNK = 256
 """Rows worked out together: enough to pay for the calls, few enough not to work in vain."""
 
-WINDOW = 24
+WINDOW = 64
 """Bars after the entry that are looked at; an exit beyond is sought when the entry is made."""
 
 
