@@ -141,7 +141,7 @@ class Decider:
         sizing, reason = self._size(signal, account)
         if reason or sizing is None:
             return Outcome(identity, None, ("size",), reason, sizing, (), tuple(faults))
-        signal = msgspec.structs.replace(signal, margin=sizing.margin)
+        signal = msgspec.structs.replace(signal, margin=sizing.margin, leverage=sizing.leverage)
         asked, passed = ask_account(self._plan.account_gates, signal, account)
         if not passed:
             refused = tuple(v.gate for v in asked if not v.passed)

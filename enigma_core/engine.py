@@ -30,12 +30,12 @@ from enigma_core.model import (
     Purpose,
     Trade,
 )
-from enigma_core.parts import Holding, Note, Path, Report
+from enigma_core.parts import Command, Holding, Note, Path, Report
 from enigma_core.plan import Plan
 from enigma_core.scoring import Evaluation
 from enigma_core.timeframes import day_end
 
-Record = Report | Order | Cancel | Decision | Trade | DayOpened | Marked | Note
+Record = Report | Command | Order | Cancel | Decision | Trade | DayOpened | Marked | Note
 """What a step gives back: first what happened, then what is to be done."""
 
 
@@ -107,10 +107,13 @@ class Engine:
         self._markets = markets or {}
         self._tracks: dict[str, Track] = {}
 
-    def step(self, event: Report | BarsClosed) -> list[Record]:
+    def step(self, event: Report | BarsClosed | Command) -> list[Record]:
         """Take in one event; records in the order they belong to the journal. Orders and cancels among them are to be sent."""
         if type(event) is BarsClosed:
             return self._bars(event)
+        if isinstance(event, Command):
+            self.book.apply(event)
+            return [event]
         return self._report(event)  # type: ignore[arg-type]
 
     # reports

@@ -106,7 +106,7 @@ class Costing:
 class Held:
     """What a simulated venue knows of one symbol: the position and the orders at work."""
 
-    __slots__ = ("close", "entry", "leverage", "liquidation", "market", "price", "quantity", "side", "stop", "targets", "until")
+    __slots__ = ("leverage", "liquidation", "market", "price", "quantity", "side", "stop", "targets", "until")
 
     def __init__(self) -> None:
         self.side: Side = 1
@@ -114,11 +114,9 @@ class Held:
         self.price = Decimal(0)
         self.leverage = 1
         self.liquidation = math.nan
-        self.entry: Order | None = None
         self.market: list[Order] = []
         self.stop: Order | None = None
         self.targets: list[Order] = []
-        self.close: Order | None = None
         self.until = 0
 
 

@@ -18,7 +18,18 @@ import numpy.typing as npt
 from enigma_core.errors import PluginError
 from enigma_core.lines import Floats
 from enigma_core.market import Funding, Market, MarketEvent
-from enigma_core.model import Candles, Fill, Funded, Instrument, Order, OrderEnded, Signal, Sizing
+from enigma_core.model import (
+    Candles,
+    Fill,
+    Funded,
+    Instrument,
+    Order,
+    OrderEnded,
+    Signal,
+    Sizing,
+    StateSet,
+    StreakReset,
+)
 
 if TYPE_CHECKING:
     from enigma_core.book import Book
@@ -336,12 +347,23 @@ class Notifier(Part, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
+Command = StateSet | StreakReset
+"""What an operator, or a service in his name, may tell the engine."""
+
+
+class Inbox(Protocol):
+    """The one way to the engine for what does not come from the feed. Bounded: `put` waits while it is full."""
+
+    async def put(self, event: MarketEvent | Command) -> None: ...
+
+
 class Service(Part, frozen=True, kw_only=True):
-    """A long-running task beside the engine."""
+    """A long-running task beside the engine, cancelled when the run ends. One that fails ends the run."""
 
     kind: ClassVar[str] = "service"
 
-    async def serve(self, inbox: Any, ports: Any) -> None:
+    async def serve(self, inbox: Inbox, ports: Ports) -> None:
+        """Work until cancelled. `ports.account` is the account as it is, to be read only."""
         raise NotImplementedError
 
 

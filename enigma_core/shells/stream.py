@@ -10,7 +10,6 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -18,14 +17,14 @@ import msgspec
 
 from enigma_core.book import Book
 from enigma_core.engine import Engine, Record
-from enigma_core.errors import ConfigError, DataError, HomeError
+from enigma_core.errors import ConfigError, DataError, HomeError, PluginError
 from enigma_core.faults import Quarantine
 from enigma_core.home import Home
 from enigma_core.journal import Journal
 from enigma_core.live import LiveEvaluator
 from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent
-from enigma_core.model import Bar, Cancel, Candles, Decision, Fill, Instrument, Order, Trade
-from enigma_core.parts import Clock, Feed, Note, Ports, Venue
+from enigma_core.model import Bar, Cancel, Candles, Decision, Fill, Instrument, Order, StateSet, Trade
+from enigma_core.parts import Clock, Command, Feed, Note, Ports, Venue
 from enigma_core.plan import Plan
 from enigma_core.plugins import Catalogue
 from enigma_core.records import Started
@@ -38,6 +37,10 @@ Observer = Callable[[Any], None]
 
 WARM_BARS = 1500
 """Bars of the coarsest timeframe that a run asks its feed for before the first event."""
+
+
+INBOX = 1024
+"""Events from services that may wait for the engine."""
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,8 @@ class Session:
         self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self._quarantine) for s in symbols}
         self._engine = Engine(plan, self._book, instruments, self._evaluators, self._markets)
         self._venue: Venue | None = None
+        self._ports: Ports | None = None
+        self._inbox: asyncio.Queue[MarketEvent | Command] = asyncio.Queue(INBOX)
         self._notes: Notes | None = None
         self._since: int | None = None
         self._announced: dict[str, FundingSeen | None] = {}
@@ -213,7 +218,7 @@ class Session:
         """The venue, with the account's positions and orders, and the funding that had been announced to it."""
         assert self.plan.executor is not None
         funding = {s: self.feed.funding(s) for s in self.symbols}
-        ports = Ports(
+        self._ports = Ports(
             instruments=self._instruments,
             costs=self.plan.costs,
             funding=funding,
@@ -221,7 +226,7 @@ class Session:
             since=self._since or 0,
             seen=seen,
         )
-        self._venue = self.plan.executor.open(ports)
+        self._venue = self.plan.executor.open(self._ports)
         self._announced = {s: announced.get(s) for s in self.symbols if funding[s] is None}
         for event in filter(None, self._announced.values()):
             self._markets[event.symbol].see(event)
@@ -244,17 +249,37 @@ class Session:
         """One event after another, until the feed ends or `stop` is set."""
         self._notes = Notes(self.plan.notifiers)
         self._tell("enigma_started", mode=self.plan.mode, symbols=self.symbols)
-        following = asyncio.create_task(self._follow(clock))
         stopping = asyncio.create_task(stop.wait())
+        # services begin before the first event
+        beside = [*(asyncio.create_task(self._serve(name)) for name in self.plan.services), asyncio.create_task(self._listen())]
+        following = asyncio.create_task(self._follow(clock))
+        waiting = {stopping, *beside, following}
         try:
-            await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
+            while not (following.done() or stopping.done()):
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
             self.summary.reason = "the feed has ended" if following.done() else "stopped"
         finally:
-            stopping.cancel()
-            # it waits between two events, where nothing is half done
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            # all of them wait between two events, where nothing is half done
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        if not following.cancelled():
+            following.result()
+
+    async def _listen(self) -> None:
+        while True:
+            self.take(await self._inbox.get())
+
+    async def _serve(self, name: str) -> None:
+        assert self._ports is not None
+        try:
+            await self.plan.services[name].serve(self._inbox, self._ports)
+        except Exception as error:
+            raise PluginError(
+                f"service {name} failed ({type(error).__name__}: {error}): the run ends, mend or leave it out"
+            ) from error
 
     async def _follow(self, clock: Clock) -> None:
         stream = self.feed.stream(self.symbols, self._timeframe, self._since)
@@ -266,13 +291,16 @@ class Session:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
 
-    def take(self, event: MarketEvent) -> None:
-        """One market event: what it leads to is decided, and written.
+    def take(self, event: MarketEvent | Command) -> None:
+        """One event: what it leads to is decided, and written.
 
         A moment is over with its bars. What happens before, such as a liquidation by a mark, is written as belonging to the
         last one, so that a run taken up again misses nothing of the next.
         """
         assert self._venue is not None
+        if isinstance(event, Command):
+            self._write(self._engine.step(event))
+            return
         if not isinstance(event, BarsClosed):
             self._markets[event.symbol].see(event)
             self._write(drive(self._engine, self._venue, event))
@@ -333,6 +361,8 @@ class Session:
             self._tell("enigma_filled", fill=record)
         elif type(record) is Trade:
             self._tell("enigma_closed", trade=record)
+        elif type(record) is StateSet and record.state != "ACTIVE":
+            self._tell("enigma_halted", reason=record.reason)
         if self._notes is not None and type(record) is not Cancel and (note := note_of(record)) is not None:
             self._notes.tell(note)
 
