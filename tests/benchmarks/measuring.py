@@ -67,9 +67,12 @@ def children() -> float:
 def said(command: Sequence[str], folder: Path, *, out: bool = False) -> str:
     """Run a fresh process in `folder` from start to exit; what it said on stderr, or with `out` on stdout, which else is dropped.
 
-    Settings of the project in this environment do not reach it. Raises `RuntimeError` with what it said when it fails.
+    Settings of the project in this environment do not reach it. Bytecode is kept in the folder, so that from the second process
+    on modules are loaded as an installed program loads them. Raises `RuntimeError` with what it said when it fails.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ENIGMA")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
     stdout = subprocess.PIPE if out else subprocess.DEVNULL
     done = subprocess.run(command, cwd=folder, stdout=stdout, stderr=subprocess.PIPE, env=environment, check=False, text=True)
     if done.returncode:
