@@ -107,16 +107,21 @@ class Book:
         self.state_reason = ""
         self.trades = 0
         self._last_exit: dict[str, int] = {}
+        # asked for several times a decision, worked out once after each change
+        self._unrealised: Decimal | None = None
+        self._margin: Decimal | None = None
 
     # what gates and sizers read: `parts.Account`
 
     @property
     def unrealised(self) -> Decimal:
         """Profit of the open positions at their marks."""
-        total = ZERO
-        for p in self.positions.values():
-            total += p.side * (self.instruments[p.symbol].notional(p.quantity, p.mark) - p.cost)
-        return money(total)
+        if self._unrealised is None:
+            total = ZERO
+            for p in self.positions.values():
+                total += p.side * (self.instruments[p.symbol].notional(p.quantity, p.mark) - p.cost)
+            self._unrealised = money(total)
+        return self._unrealised
 
     @property
     def equity(self) -> Decimal:
@@ -125,12 +130,14 @@ class Book:
     @property
     def margin(self) -> Decimal:
         """Margin of open positions and of entries still working."""
-        total = ZERO
-        for position in self.positions.values():
-            total += position.margin
-        for order in self.entries.values():
-            total += order.margin
-        return total
+        if self._margin is None:
+            total = ZERO
+            for position in self.positions.values():
+                total += position.margin
+            for order in self.entries.values():
+                total += order.margin
+            self._margin = total
+        return self._margin
 
     @property
     def slots(self) -> int:
@@ -149,6 +156,7 @@ class Book:
 
     def apply(self, record: Record) -> Trade | None:
         """Take in one record; the trade it completed, if it did. Raises `MoneyError` for what cannot be."""
+        self._unrealised = self._margin = None
         kind = type(record)
         if kind is Fill:
             return self._fill(record)  # type: ignore[arg-type]
@@ -171,6 +179,7 @@ class Book:
     def mark(self, symbol: str, price: Decimal) -> None:
         """The last price of a symbol held."""
         self.positions[symbol].mark = price
+        self._unrealised = None
 
     def _place(self, order: Order) -> None:
         if order.id in self.orders:

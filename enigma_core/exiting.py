@@ -32,7 +32,13 @@ def first_stops(exits: Mapping[str, Exit], position: Holding, instrument: Instru
     found = {}
     for name, rule in exits.items():
         try:
-            level = instrument.snap(np.asarray(rule.first_stop(position), np.float64)) * position.side
+            answer = rule.first_stop(position)
+            if type(answer) is float:
+                level = instrument.snap_one(answer) * position.side
+                if level < math.inf:  # NaN is no level, nor is one that would tighten without end
+                    found[name] = level
+                continue
+            level = instrument.snap(np.asarray(answer, np.float64)) * position.side
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
             faults.append(f"{name}: {raised(error)}")
             continue

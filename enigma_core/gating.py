@@ -32,6 +32,11 @@ class Measured(NamedTuple):
         )
 
 
+_UNKNOWN, _PASSED, _FAILED = np.full(1, math.nan), np.ones(1, np.bool_), np.zeros(1, np.bool_)
+for _one in (_UNKNOWN, _PASSED, _FAILED):
+    _one.flags.writeable = False
+
+
 def limits(gates: Mapping[str, MarketGate | AccountGate]) -> dict[str, str]:
     """Each gate's limit as a person reads it; a gate that cannot say has a question mark."""
     told = {}
@@ -52,9 +57,13 @@ def _measured(name: str, gate: MarketGate, evaluation: Evaluation) -> Measured:
     n = len(evaluation)
     try:
         if not gate.applies(evaluation):
-            return Measured(name, np.full(n, math.nan), np.ones(n, np.bool_), True, None)
+            return Measured(name, _UNKNOWN.repeat(n), _PASSED.repeat(n), True, None)
         values = gate.measure(evaluation)
         reason = shape_reason(values, n)
+        if reason is None and n == 1:
+            # the live path: a number is asked about several times faster than an array of one
+            value = values.item()
+            return Measured(name, values, _PASSED if math.isfinite(value) and _said(gate.passes(value)) else _FAILED, False, None)
         if reason is None:
             passed = gate.passes(values)
             if isinstance(passed, np.ndarray) and passed.shape == (n,) and passed.dtype == np.bool_:
@@ -63,7 +72,7 @@ def _measured(name: str, gate: MarketGate, evaluation: Evaluation) -> Measured:
             reason = "passes() must answer a bool for every row"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
         reason = raised(error)
-    return Measured(name, np.full(n, math.nan), np.zeros(n, np.bool_), False, f"{name}: {reason}")
+    return Measured(name, _UNKNOWN.repeat(n), _FAILED.repeat(n), False, f"{name}: {reason}")
 
 
 def clears_streak(gates: Mapping[str, AccountGate], account: Account) -> bool:

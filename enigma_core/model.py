@@ -86,6 +86,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         steps, scale = self.grid
         return np.rint(prices * scale / steps) * steps / scale
 
+    def snap_one(self, price: float) -> float:
+        """`snap` of one price."""
+        if not math.isfinite(price):
+            return price
+        steps, scale = self.grid
+        return round(price * scale / steps) * steps / scale
+
     def contracts(self, base: float | Decimal) -> Decimal:
         """An amount of base currency as contracts, rounded down to the lot; zero when below the minimum."""
         exact = base if isinstance(base, Decimal) else Decimal(repr(float(base)))

@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import shutil
@@ -160,4 +161,6 @@ def main() -> NoReturn:
     except (BrokenPipeError, ValueError):
         # the reader has gone (| head): nothing to tell anybody, and the interpreter must not try again at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # the interpreter would look through all that was made for cycles once more before it ends
+    gc.freeze()
     sys.exit(code)

@@ -65,6 +65,9 @@ class Lane:
         self.starts = candles.ts
         self.ends = candles.ts + milliseconds(candles.timeframe)
         self.n = len(candles)
+        self._length = milliseconds(candles.timeframe)
+        self._first_end = int(self.ends[0])
+        self._whole = int(self.ends[-1]) - self._first_end == (self.n - 1) * self._length
         self.bar_of = np.searchsorted(self.ends, evaluation.ts)
         """The base bar at whose close each row became known."""
         self.measured = ask_market(plan.market_gates, evaluation)
@@ -83,6 +86,12 @@ class Lane:
         self.next_entry = 0
         self.leaving: list[Leave] = []
         self.entering: tuple[Order, int, Prospect | None]
+
+    def last_bar(self, ts: int) -> int:
+        """The bar that closed last by `ts`, which is not before the first."""
+        if self._whole:
+            return min((ts - self._first_end) // self._length, self.n - 1)
+        return int(np.searchsorted(self.ends, ts, side="right")) - 1
 
     def end_spell(self, until_row: int) -> None:
         """The symbol was flat in the rows before `until_row`, and is not from there on."""
@@ -394,8 +403,7 @@ class Jumps:
     def _mark(self, ts: int) -> None:
         for symbol in self.book.positions:
             lane = self.lanes[self._by_symbol[symbol]]
-            at = int(np.searchsorted(lane.ends, ts, side="right")) - 1
-            self.book.mark(symbol, lane.instrument.price(float(lane.candles.close[at])))
+            self.book.mark(symbol, lane.instrument.price(float(lane.candles.close[lane.last_bar(ts)])))
 
     def _turn_days(self, ts: int, phase: int) -> None:
         """Open every risk day whose first moment comes before this visit."""
