@@ -35,7 +35,9 @@ EXITS = {
         st.just(TakeProfit(ladder=((0.02, 0.3), (0.04, 0.3)))),
     ),
     "break_even": st.builds(BreakEven, activation_roi=st.sampled_from([0.01, 0.02])),
-    "trailing_stop": st.builds(TrailingStop, activation_roi=st.sampled_from([0.01, 0.04]), distance_roi=st.sampled_from([0.005, 0.02])),
+    "trailing_stop": st.builds(
+        TrailingStop, activation_roi=st.sampled_from([0.01, 0.04]), distance_roi=st.sampled_from([0.005, 0.02])
+    ),
     "atr_stop": st.just(AtrStop()),
     "milestones": st.just(Milestones()),
     "opposite_signal": st.builds(OppositeSignal, min=st.sampled_from([20.0, 60.0])),
@@ -73,7 +75,7 @@ def cases(draw: st.DrawFn) -> tuple[object, dict[str, object], dict[str, object]
         account_gates=draw(chosen(ACCOUNT_GATES)),
         exits={"stop_loss": StopLoss(roi=draw(st.sampled_from([0.005, 0.06, 0.3]))), **draw(chosen(EXITS))},
     )
-    funding = {s: None for s in symbols}
+    funding = dict.fromkeys(symbols)
     if draw(st.booleans()):
         ts = START + np.array([0, 3_600_000, 3_900_000, 7_230_000, 36_000_000], np.int64)
         funding[symbols[0]] = Funding(ts, np.array([0.001, -0.02, 0.0001, 0.003, -0.001]))
