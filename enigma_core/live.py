@@ -21,7 +21,19 @@ from enigma_core.model import Bar, Candles
 from enigma_core.parts import Indicator, LiveIndicator
 from enigma_core.plan import Plan
 from enigma_core.rolling import Rolling
-from enigma_core.scoring import Evaluation, Lines, judge, line_of, no_line, quiet_below, settled, tally_one, usable, voters
+from enigma_core.scoring import (
+    Evaluation,
+    Lines,
+    judge,
+    line_of,
+    no_line,
+    point_now,
+    quiet_below,
+    settled,
+    tally_one,
+    usable,
+    voters,
+)
 from enigma_core.timeframes import Buckets, bucket_start, milliseconds, resampled
 
 NAN = math.nan
@@ -359,16 +371,9 @@ class LiveEvaluator:
         if name in self.quarantine.off:
             faults.append(Fault(name, timeframe, "is switched off"))
             return NAN
-        try:
-            answer = part.points_now(market, now)
-            if isinstance(answer, (float, int)):
-                reason = check_one(answer, part.max_points, warm=False)
-                if reason is None:
-                    return float(answer)
-            else:
-                reason = f"answered with {type(answer).__name__} instead of a number"
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
-            reason = raised(error)
+        point, reason = point_now(part, market, now)
+        if reason is None:
+            return point
         fault = Fault(name, timeframe, reason)
         faults.append(fault)
         self.quarantine.strike(fault, now)

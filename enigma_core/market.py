@@ -67,11 +67,21 @@ class TickerSeen(msgspec.Struct, frozen=True):
 MarketEvent = BarsClosed | BookSeen | TradeSeen | FundingSeen | MarkSeen | TickerSeen
 
 
+FUNDING_HOURS = 8.0
+"""The interval of a settlement that none came before."""
+
+
 class Funding(msgspec.Struct, frozen=True, eq=False):
     """Funding settlements of one symbol: `ts` int64 ms ascending, `rate` float64, both (n,)."""
 
     ts: np.ndarray
     rate: Floats
+
+    def seen(self, symbol: str, at: int, ts: int) -> FundingSeen:
+        """Settlement number `at` as the newest word on funding at `ts`; the next is expected after the same interval."""
+        settled = int(self.ts[at])
+        hours = (settled - int(self.ts[at - 1])) / 3_600_000 if at else FUNDING_HOURS
+        return FundingSeen(ts, symbol, float(self.rate[at]), settled + round(hours * 3_600_000), hours)
 
 
 class Vote(msgspec.Struct, frozen=True):

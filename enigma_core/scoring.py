@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from enigma_core.errors import ConfigError
-from enigma_core.faults import Checked, Fault, checked, raised, shape_reason
+from enigma_core.faults import Checked, Fault, check_one, checked, raised, shape_reason
 from enigma_core.lines import Floats, talib
-from enigma_core.market import Market
+from enigma_core.market import Funding, Market
 from enigma_core.model import Candles, Class
-from enigma_core.parts import Indicator
+from enigma_core.parts import Indicator, LiveIndicator
 from enigma_core.plan import ConfidenceRule, Plan, Thresholds, Timeframes
 from enigma_core.timeframes import Moments, align, fits, milliseconds, resampled
 
@@ -329,9 +329,43 @@ def _aligned(fault: Fault, ends: Moments, moments: Moments) -> Fault:
     return Fault(fault.name, fault.timeframe, fault.reason, rows)
 
 
-def evaluate(base: Candles, plan: Plan) -> Evaluation:
+def point_now(part: LiveIndicator, market: Market, now: int) -> tuple[float, str | None]:
+    """What a live indicator says of `market` at `now` (ms), NaN where it abstains; and why it does not count, if it does not."""
+    try:
+        answer = part.points_now(market, now)
+        if not isinstance(answer, float | int):
+            return math.nan, f"answered with {type(answer).__name__} instead of a number"
+        reason = check_one(answer, part.max_points, warm=False)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
+        reason = raised(error)
+    return (float(answer), None) if reason is None else (math.nan, reason)
+
+
+def points_on_record(plan: Plan, symbol: str, timeframe: str, funding: Funding, moments: Moments) -> tuple[Floats, list[Fault]]:
+    """The points of the live indicators (k, n) at n moments of which no more is on record than settled funding; and the faults."""
+    market = Market(symbol)
+    points = np.full((len(plan.microstructure), len(moments)), math.nan)
+    wrong: dict[tuple[str, str], list[int]] = {}
+    newest = np.searchsorted(funding.ts, moments, side="right") - 1
+    for row, (at, now) in enumerate(zip(newest.tolist(), moments.tolist(), strict=True)):
+        if at >= 0 and (market.funding is None or at != newest[row - 1]):
+            market.see(funding.seen(symbol, at, now))
+        for i, (name, part) in enumerate(plan.microstructure.items()):
+            points[i, row], reason = point_now(part, market, now)
+            if reason is not None:
+                wrong.setdefault((name, reason), []).append(row)
+    faults = []
+    for (name, reason), rows in wrong.items():
+        concerned = np.zeros(len(moments), np.bool_)
+        concerned[rows] = True
+        faults.append(Fault(name, timeframe, reason, concerned))
+    return points, faults
+
+
+def evaluate(base: Candles, plan: Plan, funding: Funding | None = None) -> Evaluation:
     """Every closed primary bar that `base` (n bars of the data's own timeframe) makes, scored.
 
+    Live indicators vote where the history has what they read: of its `funding`, if any, the newest settlement is known.
     Where a gap in the data makes several primary bars knowable at one moment, only the newest has a row. Raises `ConfigError`
     when the primary or secondary timeframe cannot be built from the data.
     """
@@ -358,7 +392,16 @@ def evaluate(base: Candles, plan: Plan) -> Evaluation:
         atr = np.full(n, math.nan)
     points = np.empty((len(parts), n))
     votes, found = score_timeframe(candles, parts, points)
-    limit = plan.thresholds.max_score
+    limit: Any = plan.thresholds.max_score
+    names = tuple(parts)
+    live: list[Fault] = []
+    if funding is not None and plan.microstructure:
+        names += tuple(plan.microstructure)
+        seen, live = points_on_record(plan, base.symbol, settings.primary, funding, known)
+        for line in seen:
+            votes.add(Checked(line, line == line, -1))
+        limit = np.where((seen == seen).any(axis=0), plan.thresholds.max_score_live, limit)
+        points = np.concatenate([points, seen])
     ratio = atr / candles.close
     verdict = judge(votes, ratio, quiet_bars(ratio, plan.confidence), plan.confidence, limit)
     scores: dict[str, Floats] = {}
@@ -368,8 +411,9 @@ def evaluate(base: Candles, plan: Plan) -> Evaluation:
             scores[timeframe] = verdict.score[kept]
             continue
         other, found = score_timeframe(built[timeframe][0], parts)
-        scores[timeframe] = align(settled(other.score, limit), built[timeframe][1], ts)
+        scores[timeframe] = align(settled(other.score, plan.thresholds.max_score), built[timeframe][1], ts)
         faults += [_aligned(fault, built[timeframe][1], ts) for fault in found]
+    faults += [_aligned(fault, known, ts) for fault in live]
     return Evaluation(
         symbol=base.symbol,
         timeframe=settings.primary,
@@ -377,7 +421,7 @@ def evaluate(base: Candles, plan: Plan) -> Evaluation:
         dead_zone=settings.dead_zone,
         ts=ts,
         close=candles.close[kept],
-        names=tuple(parts),
+        names=names,
         points=points[:, kept],
         score=scores[settings.primary],
         side=np.sign(verdict.score[kept]).astype(np.int64),

@@ -28,7 +28,7 @@ from enigma_plugins.executors.paper import Paper
 
 
 class Given(Feed, frozen=True, kw_only=True):
-    """A recording: `candles` and `instruments` by symbol, and `seen`, what else was seen.
+    """A recording: `candles`, `instruments` and `settled` funding by symbol, and `seen`, what else was seen.
 
     Taken up again it first says what funding has been announced, as a venue does.
     """
@@ -71,9 +71,16 @@ class Given(Feed, frozen=True, kw_only=True):
         for known in announced.values():
             yield known
         # sorted() keeps the order of equals: what is seen at a close comes before the bars
+        told: dict[str, int] = {}
         for event in sorted([*self.seen, *bars], key=lambda e: e.ts):
-            if since is None or event.ts > since:
-                yield event
+            if since is not None and event.ts <= since:
+                continue
+            for symbol, funding in self.settled.items() if type(event) is BarsClosed else ():
+                newest = -1 if funding is None else int((funding.ts <= event.ts).sum()) - 1
+                if newest > told.get(symbol, -1):
+                    told[symbol] = newest
+                    yield funding.seen(symbol, newest, event.ts)
+            yield event
 
 
 class Cut(Exception):

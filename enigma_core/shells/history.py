@@ -199,7 +199,7 @@ def _traded(
     began = time.perf_counter()
     evaluations = {}
     for number, (symbol, base) in enumerate(candles.items(), 1):
-        evaluations[symbol] = evaluate(base, plan)
+        evaluations[symbol] = evaluate(base, plan, (funding or {}).get(symbol))
         if progress is not None:
             progress(0.5 * number / len(candles))
     scored = time.perf_counter()

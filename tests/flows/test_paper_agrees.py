@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from test_shells_agree import SYMBOLS, cases
 
 from enigma_core.cli import options
 from enigma_core.journal import Memory
+from enigma_core.market import Funding
 from enigma_core.model import Candles, DayOpened, Decision, Fill, Funded, Marked, Order, Trade
 from enigma_core.plan import Plan
 from enigma_core.shells import Result, backtest
@@ -96,29 +98,35 @@ def test_paper_on_replayed_files_gives_the_trades_of_the_backtest_to_the_cent(ca
     volatility=st.sampled_from([0.001, 0.004, 0.02]),
     timeframe=st.sampled_from(["5m", "1m"]),
     minimum=st.sampled_from([35.0, 75.0]),
+    rates=st.lists(st.sampled_from([0.0, 0.0001, 0.0003, -0.0002, -0.0006, 0.001]), max_size=12),
 )
 def test_paper_with_the_built_in_parts_gives_the_trades_of_the_backtest(
-    seeds: list[int], gaps: float, volatility: float, timeframe: str, minimum: float
+    seeds: list[int], gaps: float, volatility: float, timeframe: str, minimum: float, rates: list[float]
 ) -> None:
     candles = {
         s: random_candles(s, 900, seed, gaps=gaps, volatility=volatility, timeframe=timeframe)
         for s, seed in zip(SYMBOLS, seeds, strict=False)
     }
-    feed = Given(candles=candles, instruments={s: instrument(s) for s in candles})
+    hours = np.cumsum([1, 1, 4, 8, 1, 8, 8, 1, 1, 8, 8, 8][: len(rates)], dtype=np.int64)
+    settled = {SYMBOLS[0]: Funding(START + hours * 3_600_000, np.array(rates, np.float64))} if rates else {}
+    feed = Given(candles=candles, instruments={s: instrument(s) for s in candles}, settled=settled)
     plan = on(built_in({"gates.score.min": minimum, "timeframes.primary": "15m"}), feed)
     with tempfile.TemporaryDirectory() as home:
-        assert_agree(plan, Path(home), backtested(plan, candles, feed.instruments, {}))
+        assert_agree(plan, Path(home), backtested(plan, candles, feed.instruments, settled))
 
 
-def test_paper_and_backtest_of_real_candles_agree(market_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("funded", [False, True], ids=["without funding", "with funding"])
+def test_paper_and_backtest_of_real_candles_agree(market_data: Path, tmp_path: Path, funded: bool) -> None:
     everything = Replay(data=str(market_data / "candles/binance_usdm_5m"))
-    ten_days = START + 10 * 86_400_000
-    candles = {s: everything.history(s, "5m", None, ten_days) for s in everything.symbols()}
-    feed = Replay(data=str(csv_files(tmp_path, candles)))
+    end = START + (6 if funded else 10) * 86_400_000
+    candles = {s: everything.history(s, "5m", None, end) for s in everything.symbols()}
+    feed = Replay(data=str(csv_files(tmp_path, candles)), funding_data=str(market_data / "funding") if funded else None)
     plan = on(built_in({}), feed)
     candles = {s: feed.history(s, "5m") for s in plan.symbols}
-    test = backtested(plan, candles, {s: plan.instrument(s) for s in plan.symbols}, {})
+    instruments = {s: plan.instrument(s) for s in plan.symbols}
+    test = backtested(plan, candles, instruments, {s: feed.funding(s) for s in plan.symbols})
     assert len(test.plainly.trades) > 10
+    assert any(d.points.get("funding_rate") for d in test.of(Decision)) == funded
     assert_agree(plan, tmp_path / "home", test)
 
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from enigma_core.errors import DataError
 from enigma_core.hookspecs import hookimpl
-from enigma_core.market import BarsClosed, Funding, FundingSeen, MarketEvent
+from enigma_core.market import BarsClosed, Funding, MarketEvent
 from enigma_core.model import Bar, Candles
 from enigma_core.parts import Feed
 from enigma_core.timeframes import milliseconds
@@ -18,9 +18,6 @@ from enigma_plugins.feeds._recorded import Recorded
 
 BATCHES = 2048
 """Moments made into bars at once: numbers leave numpy faster in bulk."""
-
-FUNDING_HOURS = 8.0
-"""The interval of a settlement that none came before."""
 
 
 class Replay(Recorded, frozen=True, kw_only=True, dict=True):
@@ -57,7 +54,7 @@ def _merged(histories: dict[str, Candles], settled: dict[str, Funding], length: 
             for symbol, at in newest.items():
                 if at[i] > seen[symbol]:
                     seen[symbol] = at[i]
-                    yield _rate(symbol, settled[symbol], at[i], ts)
+                    yield settled[symbol].seen(symbol, at[i], ts)
             yield BarsClosed(ts, bars[ts])
 
 
@@ -70,13 +67,6 @@ def _bars(histories: dict[str, Candles], first: int, last: int, length: int) -> 
         for ts, *values in zip(part.ts.tolist(), *(column.tolist() for column in columns), strict=True):
             found.setdefault(ts + length, {})[symbol] = Bar(symbol, ts, ts + length, *values)
     return found
-
-
-def _rate(symbol: str, funding: Funding, at: int, ts: int) -> FundingSeen:
-    """The settlement `at`, as seen at `ts`; the next is expected after the same interval."""
-    settled = int(funding.ts[at])
-    hours = (settled - int(funding.ts[at - 1])) / 3_600_000 if at else FUNDING_HOURS
-    return FundingSeen(ts, symbol, float(funding.rate[at]), settled + round(hours * 3_600_000), hours)
 
 
 @hookimpl
