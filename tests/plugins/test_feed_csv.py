@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from enigma_core.errors import DataError
 from enigma_core.model import Candles
-from enigma_plugins.feeds._instrument import lot_at, price_decimals
+from enigma_plugins.feeds._instrument import HEAD, lot_at, price_decimals
 from enigma_plugins.feeds.csv import Csv
 
 BTC = "BTC/USDT:USDT"
@@ -393,6 +393,14 @@ def test_instrument_stands_on_the_grid_of_the_prices(tmp_path: Path) -> None:
         Decimal(1),
         Decimal("0.00001"),
     )
+
+
+def test_the_grid_is_that_of_the_first_bars_however_long_the_file_grows(tmp_path: Path) -> None:
+    lines = [[START + i * STEP, 91616.5, 91617, 91383.1, 91437, 1] for i in range(HEAD + 1)]
+    lines[HEAD][4] = 91437.123
+    assert Csv(data=str(write(tmp_path / "BTCUSDT-5m.csv", lines))).instrument(BTC).tick == Decimal("0.1")
+    lines[HEAD - 1][4] = 91437.12
+    assert Csv(data=str(write(tmp_path / "BTCUSDT-5m.csv", lines))).instrument(BTC).tick == Decimal("0.01")
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,21 @@ import numpy as np
 from enigma_core.lines import Floats
 from enigma_core.model import Candles, Instrument
 
+HEAD = 500
+"""Bars that the grid is read off. Only the first: what comes later must not decide what came before, nor a file that grows."""
+
 MOST_TICKS = 1e12
 """Prices are not counted in finer ticks than this many: float64 holds them exactly, and such decimals are noise."""
 
 
 def inferred(candles: Candles) -> Instrument:
-    """Tick: the coarsest power of ten, at most 1, that every price is a multiple of. Multiplier 1; lot and minimum: the
-    largest power of ten whose notional at the first open is at most one unit of quote currency.
+    """Tick: the coarsest power of ten, at most 1, that every price of the first `HEAD` bars is a multiple of; a later price off
+    this grid is allowed, and orders stay on it. Multiplier 1; lot and minimum: the largest power of ten whose notional at the
+    first open is at most one unit of quote currency.
     """
     lot = lot_at(float(candles.open[0]))
-    decimals = price_decimals((candles.open, candles.high, candles.low, candles.close))
+    head = candles[:HEAD]
+    decimals = price_decimals((head.open, head.high, head.low, head.close))
     return Instrument(symbol=candles.symbol, tick=Decimal(1).scaleb(-decimals), lot=lot, multiplier=Decimal(1), min_quantity=lot)
 
 
@@ -26,11 +31,9 @@ def price_decimals(prices: tuple[Floats, ...]) -> int:
     """The decimals that write every price exactly, but for float64's own rounding (5.330000000000001e-05 has seven)."""
     top = max(float(p.max()) for p in prices)
     decimals = 0
-    for head in (1000, None):  # a first look at the beginning saves passes over the whole
-        for p in prices:
-            part = p[:head]
-            while top * 10.0 ** (decimals + 1) <= MOST_TICKS and not _fits(part, decimals):
-                decimals += 1
+    for p in prices:
+        while top * 10.0 ** (decimals + 1) <= MOST_TICKS and not _fits(p, decimals):
+            decimals += 1
     return decimals
 
 

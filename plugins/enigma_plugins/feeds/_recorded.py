@@ -41,7 +41,10 @@ class Recorded(Feed, frozen=True, kw_only=True, dict=True):
         return self.shelf.symbols()
 
     def instrument(self, symbol: str) -> Instrument:
-        """The grid of ticks is that of the prices, the lot is worth at most one unit of quote currency, the multiplier is 1."""
+        """The grid of ticks is that of the first 500 bars, the lot is worth at most one unit of quote currency, the multiplier is 1.
+
+        The settings ``instruments.SYMBOL.tick`` and so on stand above it.
+        """
         return self.shelf.instrument(symbol)
 
     def base_timeframe(self) -> str:
