@@ -33,13 +33,14 @@ class PacedClock:
 
     async def until(self, ts: int) -> None:
         self._now = max(self._now, ts)
-        wall = time.monotonic()
-        if self._origin is None:
-            self._origin = (ts, wall)
-        due = self._origin[1] + (ts - self._origin[0]) / 1000 / self._speed if self._speed else wall
-        if due > wall:
-            await asyncio.sleep(due - wall)
-        else:
-            self._turns += 1
-            if self._turns % 64 == 0:
-                await asyncio.sleep(0)
+        if self._speed:
+            wall = time.monotonic()
+            if self._origin is None:
+                self._origin = (ts, wall)
+            due = self._origin[1] + (ts - self._origin[0]) / 1000 / self._speed
+            if due > wall:
+                await asyncio.sleep(due - wall)
+                return
+        self._turns += 1
+        if self._turns % 64 == 0:
+            await asyncio.sleep(0)
