@@ -83,12 +83,6 @@ class Evaluation(msgspec.Struct, frozen=True, eq=False):
     def __len__(self) -> int:
         return len(self.ts)
 
-    @property
-    def share(self) -> Floats:
-        """agreeing / voting, 0 where all abstain: (n,)."""
-        share: Floats = self.agreeing / np.maximum(self.voting, 1)
-        return share
-
     def line(self, name: str, timeframe: str | None = None) -> Floats:
         """The raw line of indicator `name` on `timeframe` (the primary unless said), as of each row: (n,).
 

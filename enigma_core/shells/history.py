@@ -28,12 +28,11 @@ Progress = Callable[[float], None]
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What a backtest found. `equity` is (ts, equity) at every close: int64 ms and float64, both (n,)."""
+    """What a backtest found."""
 
     trades: list[Trade]
     start_equity: Decimal
     end_equity: Decimal
-    equity: tuple[np.ndarray, np.ndarray]
     bars: int
     rejected: dict[str, int]
     timing: dict[str, float]
@@ -97,34 +96,6 @@ class Row:
     def evaluate(self, market: Market | None, now: int) -> Evaluation:
         assert self._at is not None
         return self._evaluation.row(self._at)
-
-
-def equity_curve(
-    trades: Iterable[Trade], candles: Mapping[str, Candles], instruments: Mapping[str, Instrument], start: Decimal
-) -> tuple[np.ndarray, np.ndarray]:
-    """Equity at every close, for charts and ratios: a trade's net from its exit on, before that its worth at the close."""
-    ts = moments(candles)
-    trades = list(trades)
-    entered = np.searchsorted(ts, [t.entry_ts for t in trades], side="right")
-    left = np.searchsorted(ts, [t.exit_ts for t in trades], side="left")
-    equity = float(start) + np.cumsum(np.bincount(left, [float(t.net) for t in trades], len(ts) + 1)[: len(ts)])
-    names = np.array([t.symbol for t in trades])
-    size = np.array(
-        [float(t.quantity * instruments[t.symbol].multiplier) * (1 if t.side == "long" else -1) for t in trades], np.float64
-    )
-    cost = size * np.array([float(t.entry_price) for t in trades], np.float64)
-    for symbol, c in candles.items():
-        mine = names == symbol
-        last = np.searchsorted(c.ts + milliseconds(c.timeframe), ts, side="right") - 1
-        equity += _held(entered[mine], left[mine], size[mine], len(ts)) * c.close[last]
-        equity -= _held(entered[mine], left[mine], cost[mine], len(ts))
-    return ts, equity
-
-
-def _held(entered: np.ndarray, left: np.ndarray, amounts: np.ndarray, n: int) -> np.ndarray:
-    """(n,) the sum of the amounts held at each moment."""
-    change = np.bincount(entered, amounts, n + 1) - np.bincount(left, amounts, n + 1)
-    return np.cumsum(change)[:n]
 
 
 def batches(candles: Mapping[str, Candles]) -> Iterable[BarsClosed]:
@@ -213,7 +184,6 @@ def _traded(
         drafts=ledger.drafts,
         start_equity=plan.account.equity,
         end_equity=book.equity,
-        equity=equity_curve(ledger.trades, candles, instruments, plan.account.equity),
         bars=sum(len(c) for c in candles.values()),
         rejected=rejected,
         timing={"indicators_s": scored - began, "simulation_s": time.perf_counter() - scored},

@@ -107,10 +107,9 @@ def test_who_abstains_adds_nothing_and_is_no_camp() -> None:
         ((1.0, 1.0, 0.0, NAN), 2, 3),
     ],
 )
-def test_agreeing_is_the_larger_camp_and_share_is_of_those_that_vote(points: tuple[float, ...], agreeing: int, voting: int) -> None:
+def test_agreeing_is_the_larger_camp_of_those_that_vote(points: tuple[float, ...], agreeing: int, voting: int) -> None:
     evaluation = votes(*points)
     assert (evaluation.agreeing[0], evaluation.voting[0]) == (agreeing, voting)
-    assert evaluation.share[0] == (agreeing / voting if voting else 0.0)
 
 
 def test_indicators_without_points_never_vote() -> None:

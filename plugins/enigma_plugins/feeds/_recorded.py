@@ -41,7 +41,7 @@ class Recorded(Feed, frozen=True, kw_only=True, dict=True):
         return self.shelf.symbols()
 
     def instrument(self, symbol: str) -> Instrument:
-        """The grid of ticks is that of the first 500 bars, the lot is worth at most one unit of quote currency, the multiplier is 1.
+        """The grid of ticks is that of the first 500 bars, the lot is worth at most one unit of quote currency, the multiplier 1.
 
         The settings ``instruments.SYMBOL.tick`` and so on stand above it.
         """
