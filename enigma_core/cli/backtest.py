@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -66,7 +65,7 @@ def backtest(
     candles = _load(plan, pairs, named, span)
     loaded = time.perf_counter()
 
-    from enigma_core import shells
+    from enigma_core import report, shells
     from enigma_core.journal import Memory
     from enigma_core.records import Started
 
@@ -93,7 +92,7 @@ def backtest(
     found["notes"] = [*tree.notes, *_oddities(feed, candles)]
     found["timing"] = {"load_s": loaded - began, **result.timing, "total_s": time.perf_counter() - began}
     if export is not None:
-        _export(export, result)
+        options.write(export, report.trades_csv(result.trades), "--export")
     if as_json:
         _print_json(found, result)
     else:
@@ -167,18 +166,6 @@ def _oddities(feed: Feed, candles: Mapping[str, Candles]) -> list[str]:
     if look is None:
         return []
     return [str(each) for each in look(candles).values() if each.gaps or each.duplicates]
-
-
-def _export(path: Path, result: Result) -> None:
-    from enigma_core import report
-
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(report.trades_csv(result.trades), encoding="utf-8", newline="")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise HomeError(f"--export {path}: it cannot be written: {error.strerror}") from None
 
 
 def _print_json(found: dict[str, Any], result: Result) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import rich_click as click
 from click.exceptions import Exit
 
-from enigma_core.cli import trouble
+from enigma_core.cli import options, trouble
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,7 +107,6 @@ def check(file: str | None, strategy: str | None, sets: tuple[str, ...], timefra
 def schema(output: str | None, built_in: bool, as_json: bool) -> None:
     """Print a JSON schema of everything that can be set here, installed plugins included."""
     from enigma_core import config as settings
-    from enigma_core.errors import ConfigError
     from enigma_core.plugins import Catalogue
 
     catalogue = Catalogue.built_in() if built_in else Catalogue.installed()
@@ -115,10 +114,7 @@ def schema(output: str | None, built_in: bool, as_json: bool) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{output} cannot be written: {error.strerror}") from None
+    options.write(options.writable(Path(output), "-o"), text, "-o")
     click.echo(json.dumps({"written": output}) if as_json else f"wrote {output}")
 
 

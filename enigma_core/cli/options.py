@@ -137,7 +137,7 @@ def writable(path: Path, option: str) -> Path:
     """`path`, known to be one that can be written before the work begins. Raises `ConfigError`."""
     import os
 
-    folder = path.parent
+    folder = _target(path, option).parent
     if path.is_dir():
         raise ConfigError(f"{option} {path}: this is a folder; name a file")
     if not folder.is_dir():
@@ -145,3 +145,52 @@ def writable(path: Path, option: str) -> Path:
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise ConfigError(f"{option} {path}: it cannot be written; check its rights or name another file")
     return path
+
+
+def write(path: Path, text: str, option: str) -> None:
+    """`text` in the file that `path` names, links followed. A regular file is whole at every moment: the old text, then the new.
+
+    What is no regular file (a terminal, a pipe, /dev/null) is written into and stays what it is. Raises `ConfigError`.
+    """
+    import os
+    import shutil
+
+    try:
+        target = _target(path, option)
+        if _written_into(target):
+            with target.open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+            return
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8", newline="")
+            if target.exists():
+                shutil.copymode(target, beside)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: it cannot be written: {error.strerror or error}") from None
+
+
+def _target(path: Path, option: str) -> Path:
+    """What `path` leads to. A descriptor's name under /dev or /proc is left as it is: what it leads to may have no name."""
+    if _descriptor(path):
+        return path
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"{option} {path}: its links lead nowhere ({error})") from None
+    return path if _descriptor(target) else target
+
+
+def _descriptor(path: Path) -> bool:
+    return str(path).startswith(("/dev/", "/proc/"))
+
+
+def _written_into(target: Path) -> bool:
+    import os
+
+    return _descriptor(target) or (target.exists() and not (target.is_file() and os.access(target.parent, os.W_OK)))
