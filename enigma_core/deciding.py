@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 def leverage_for(ratio: float, rule: LeverageRule, instrument: Instrument) -> int:
     """Leverage for a volatility of `ratio` = ATR/close, capped by the rule and the instrument.
 
-    An unknown volatility gets the least of the rule's leverages.
+    An unknown volatility counts as the wildest.
     """
     steps = rule.steps if ratio == ratio else ()
     wanted = next((step.leverage for step in steps if ratio < step.atr), rule.otherwise)
@@ -137,11 +137,17 @@ class Decider:
             atr=terms.atr,
             leverage=terms.leverage,
             stop=terms.stop,
+            maintenance_margin_rate=self._instruments[evaluation.symbol].maintenance_margin_rate,
         )
         sizing, reason = self._size(signal, account)
         if reason or sizing is None:
             return Outcome(identity, None, ("size",), reason, sizing, (), tuple(faults))
-        signal = msgspec.structs.replace(signal, margin=sizing.margin, leverage=sizing.leverage)
+        if sizing.leverage != terms.leverage:
+            # less leverage puts the stop elsewhere
+            terms = self.terms(evaluation, row, faults, sizing.leverage)
+            if terms.reason:
+                return Outcome(identity, None, ("size",), terms.reason, sizing, (), tuple(faults))
+        signal = msgspec.structs.replace(signal, margin=sizing.margin, leverage=terms.leverage, stop=terms.stop)
         asked, passed = ask_account(self._plan.account_gates, signal, account)
         if not passed:
             refused = tuple(v.gate for v in asked if not v.passed)
@@ -175,12 +181,13 @@ class Decider:
             faults=(*told, *outcome.faults),
         )
 
-    def terms(self, evaluation: Evaluation, row: int, faults: list[str]) -> Terms:
-        """What an entry at the close of `row` would be."""
+    def terms(self, evaluation: Evaluation, row: int, faults: list[str], leverage: int | None = None) -> Terms:
+        """What an entry at the close of `row` would be, at the rule's leverage unless another is given."""
         instrument = self._instruments[evaluation.symbol]
         side: Side = 1 if evaluation.side[row] > 0 else -1
         price, atr = float(evaluation.close[row]), float(evaluation.atr[row])
-        leverage = leverage_for(atr / price, self._plan.leverage, instrument)
+        if leverage is None:
+            leverage = leverage_for(atr / price, self._plan.leverage, instrument)
         firsts = first_stops(self._plan.exits, self.holding(side, price, leverage, atr), instrument, faults)
         rule, level = tightest(firsts)
         reason = unprotected(rule, level, side, price, liquidation_price(price, side, leverage, instrument))

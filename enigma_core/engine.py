@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
+import msgspec
 import numpy as np
 
 from enigma_core.book import Book, Position
@@ -160,7 +161,8 @@ class Engine:
             if share:
                 price = instrument.price(float(aim.level))
                 part = f"tp{number}-{fill.ts // 1000}{more}"
-                self._place(_exit_order(position, part, fill.ts, Purpose.TARGET, aim.rule, share, price), out)
+                order = _exit_order(position, part, fill.ts, Purpose.TARGET, aim.rule, share, price)
+                self._place(msgspec.structs.replace(order, resting=aim.resting), out)
         self._tell(faults, fill.symbol, fill.ts, out)
 
     def _stop_again(self, fill: Fill, out: list[Record]) -> None:

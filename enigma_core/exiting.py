@@ -20,25 +20,26 @@ from enigma_core.parts import Bools, Exit, Holding, Path
 
 
 class Aim(NamedTuple):
-    """One target: which rule set it, where, and for how much of the position."""
+    """One target: which rule set it, where, for how much of the position, and whether its order rests there."""
 
     rule: str
     level: Any
     fraction: float
+    resting: bool
 
 
 def first_stops(exits: Mapping[str, Exit], position: Holding, instrument: Instrument, faults: list[str]) -> dict[str, Any]:
     """Each rule's stop at the moment of entry, times the side, on the grid; rules without one are left out."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, rule in exits.items():
         try:
             answer = rule.first_stop(position)
             if type(answer) is float:
-                level = instrument.snap_one(answer) * position.side
-                if level < math.inf:  # NaN is no level, nor is one that would tighten without end
-                    found[name] = level
+                one = instrument.stop(answer, position.side)
+                if one < math.inf:  # NaN is no level, nor is one that would tighten without end
+                    found[name] = one
                 continue
-            level = instrument.snap(np.asarray(answer, np.float64)) * position.side
+            level = instrument.stops(np.asarray(answer, np.float64), position.side)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
             faults.append(f"{name}: {raised(error)}")
             continue
@@ -69,7 +70,7 @@ def stop_lines(
                 continue
             if levels.shape != shape:
                 raise ValueError(f"stops() must have the shape {shape} of the path, not {levels.shape}")
-            snapped = instrument.snap(levels) * position.side
+            snapped = instrument.stops(levels, position.side)
             # an infinite level is no level; times the side only the one that would tighten without end matters
             found[name] = np.where(snapped < np.inf, snapped, np.nan)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
@@ -110,9 +111,9 @@ def aims(
                 # a price that cannot be is never reached
                 wins = (position.side * (level - position.entry) > 0) & (level > 0) & (level < np.inf)
                 if many:
-                    found.append(Aim(name, np.where(wins, level, np.nan), float(target.fraction)))
+                    found.append(Aim(name, np.where(wins, level, np.nan), float(target.fraction), bool(target.resting)))
                 elif wins:
-                    found.append(Aim(name, level, float(target.fraction)))
+                    found.append(Aim(name, level, float(target.fraction), bool(target.resting)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
             faults.append(f"{name}: {raised(error)}")
     return found

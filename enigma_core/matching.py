@@ -11,16 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-import numpy as np
-
-from enigma_core.lines import Floats
 from enigma_core.market import BarsClosed, Funding, MarketEvent, MarkSeen
-from enigma_core.model import Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
+from enigma_core.model import NOISE, Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
 from enigma_core.parts import Report
 from enigma_core.plan import Costs
-
-NOISE = 1e-6
-"""Of a tick: a price this near to the grid is on it."""
 
 
 def slipped(price: float, side: Side, instrument: Instrument, slippage: float) -> Decimal:
@@ -83,7 +77,7 @@ class Costing:
         self.slippage = float(costs.slippage)
 
     def fill(self, order: Order, ts: int, quantity: Decimal, price: Decimal, instrument: Instrument, reason: str) -> Fill:
-        """A taker's fill of `order`."""
+        """A fill of `order`: the maker's fee where it rested, else the taker's."""
         return Fill(
             id=f"{order.id}#{ts}" if quantity == order.quantity else f"{order.id}#{ts}-{quantity.normalize():f}",
             order_id=order.id,
@@ -92,7 +86,7 @@ class Costing:
             side=order.side,
             quantity=quantity,
             price=price,
-            fee=money(instrument.notional(quantity, price) * self.taker),
+            fee=money(instrument.notional(quantity, price) * (self.maker if order.resting else self.taker)),
             reason=reason,
         )
 
@@ -106,7 +100,7 @@ class Costing:
 class Held:
     """What a simulated venue knows of one symbol: the position and the orders at work."""
 
-    __slots__ = ("leverage", "liquidation", "market", "price", "quantity", "side", "stop", "targets", "until")
+    __slots__ = ("leverage", "liquidation", "marked", "market", "price", "quantity", "side", "stop", "targets", "until")
 
     def __init__(self) -> None:
         self.side: Side = 1
@@ -118,6 +112,13 @@ class Held:
         self.stop: Order | None = None
         self.targets: list[Order] = []
         self.until = 0
+        self.marked = False
+        """A mark beyond liquidation was seen since the last bar."""
+
+    @property
+    def protected(self) -> bool:
+        """A stop rests before liquidation."""
+        return self.stop is not None and self.stop.price is not None and self.side * (float(self.stop.price) - self.liquidation) > 0
 
 
 class SimulatedVenue:
@@ -183,9 +184,13 @@ class SimulatedVenue:
         elif isinstance(event, MarkSeen):
             held = self.held.get(event.symbol)
             if held is not None and held.quantity and held.side * (event.mark - held.liquidation) <= 0:
-                # what was due before comes first: no later bar will charge it
-                yield from self._settle(held, event.symbol, event.mark, held.until, event.ts + 1)
-                yield self._liquidate(held, event.symbol, event.ts)
+                if held.protected:
+                    # on its way there the price may have met the stop: the bar will tell
+                    held.marked = True
+                else:
+                    # what was due before comes first: no later bar will charge it
+                    yield from self._settle(held, event.symbol, event.mark, held.until, event.ts + 1)
+                    yield self._liquidate(held, event.symbol, event.ts)
         while self._ended:
             yield self._ended.pop(0)
 
@@ -233,6 +238,7 @@ class SimulatedVenue:
             return
         held.quantity -= fill.quantity
         if not held.quantity:
+            held.marked = False
             held.stop, held.targets, held.market = None, [], [o for o in held.market if o.purpose is Purpose.ENTRY]
 
     def _range(self, held: Held, bar: Bar) -> Iterator[Report]:
@@ -252,7 +258,7 @@ class SimulatedVenue:
                 self._filled(held, stop, fill)
                 yield fill
                 return
-        if side * (worst - held.liquidation) <= 0:
+        if held.marked or side * (worst - held.liquidation) <= 0:
             yield self._liquidate(held, bar.symbol, bar.end)
             return
         for target in list(held.targets):
@@ -272,8 +278,3 @@ class SimulatedVenue:
         fill = self.costing.fill(order, ts, held.quantity, instrument.price(held.liquidation), instrument, "liquidation")
         self._filled(held, order, fill)
         return fill
-
-
-def touched(side: Side, levels: Floats, worst: Floats) -> np.ndarray:
-    """Which bars reached a level from the losing side: ``low <= level`` for a long, ``high >= level`` for a short."""
-    return worst <= levels if side > 0 else worst >= levels

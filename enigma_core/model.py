@@ -27,6 +27,9 @@ CENT = Decimal("0.000000000001")
 
 ZERO = Decimal(0)
 
+NOISE = 1e-6
+"""Of a tick: a price this near to the grid is on it."""
+
 _DOWN = Context(prec=28, rounding=ROUND_DOWN)
 
 
@@ -86,12 +89,18 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         steps, scale = self.grid
         return np.rint(prices * scale / steps) * steps / scale
 
-    def snap_one(self, price: float) -> float:
-        """`snap` of one price."""
-        if not math.isfinite(price):
-            return price
+    def stop(self, level: float, side: Side) -> float:
+        """A stop's level times the side, on the grid of ticks: rounded towards less loss."""
+        if not math.isfinite(level):
+            return level * side
         steps, scale = self.grid
-        return round(price * scale / steps) * steps / scale
+        return math.ceil(level * side * scale / steps - NOISE) * steps / scale
+
+    def stops(self, levels: Floats, side: Any) -> Floats:
+        """`stop` over arrays."""
+        steps, scale = self.grid
+        found: Floats = np.ceil(levels * side * scale / steps - NOISE) * steps / scale
+        return found
 
     def contracts(self, base: float | Decimal) -> Decimal:
         """An amount of base currency as contracts, rounded down to the lot; zero when below the minimum."""
@@ -200,6 +209,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     stop: float
     source: str = "engine"
     margin: Decimal = ZERO
+    maintenance_margin_rate: Decimal = Decimal("0.005")
     requested_quantity: Decimal | None = None
 
 
@@ -263,7 +273,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An intent to trade. `id` is the client order id: it derives from the decision, so submitting again is harmless.
 
     `price` is the stop or target level; None means market. A stop replaces the symbol's earlier one. `margin` is what an
-    entry reserves until it has filled; `atr` and `leverage` of an entry stay with the position.
+    entry reserves until it has filled; `atr` and `leverage` of an entry stay with the position. A `resting` order waits at its
+    price as a limit order and pays the maker's fee.
     """
 
     id: str
@@ -277,6 +288,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     leverage: int = 1
     margin: Decimal = ZERO
     atr: float = math.nan
+    resting: bool = False
     reason: str = ""
 
 

@@ -205,10 +205,11 @@ class Path(msgspec.Struct, frozen=True, eq=False):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Take `fraction` of the original quantity at `level`."""
+    """Take `fraction` of the original quantity at `level`: by a market order once met, or `resting` there as a limit order."""
 
     level: Any
     fraction: float = 1.0
+    resting: bool = False
 
 
 class Exit(Part, frozen=True, kw_only=True):

@@ -41,7 +41,10 @@ WINDOW = 32
 
 
 class Leave(NamedTuple):
-    """One exit fill to come: the bar, its phase, what it is, the level met, how much (None: all that is left)."""
+    """One exit fill to come: the bar, its phase, what it is, the level met, how much (None: all that is left).
+
+    `slips`: a market order met the level; `rested`: a limit order waited there.
+    """
 
     bar: int
     phase: int
@@ -49,6 +52,7 @@ class Leave(NamedTuple):
     level: float
     slips: bool
     quantity: Decimal | None
+    rested: bool = False
 
 
 class Lane:
@@ -189,11 +193,11 @@ def _taken(
         level = float(goal.level)
         reached = best[:before] >= side * level
         if part and before > 0 and reached[at := int(reached.argmax())]:
-            touched.append((at, number, goal.rule, level, part))
+            touched.append((at, number, goal.rule, level, part, goal.resting))
     leaves = []
-    for at, _, rule, level, part in sorted(touched):
+    for at, _, rule, level, part, resting in sorted(touched):
         quantity -= part
-        leaves.append(Leave(first_bar + at, RANGE, rule, level, False, part if quantity else None))
+        leaves.append(Leave(first_bar + at, RANGE, rule, level, False, part if quantity else None, resting))
     return leaves
 
 
@@ -323,9 +327,10 @@ class Jumps:
         fill = self._costing.fill(order, ts, order.quantity, price, lane.instrument, order.reason)
         self.book.apply(fill)
         self.ledger.take((fill,), ts)
-        if prospect is not None and prospect.bar >= 0:
+        # a prospect is one of the rule's leverage
+        if prospect is not None and prospect.bar >= 0 and order.leverage == prospect.terms.leverage:
             phase = OPEN if prospect.at_open else RANGE
-            lane.leaving = [Leave(prospect.bar, phase, prospect.reason, prospect.level, prospect.slips, None)]
+            lane.leaving = [Leave(prospect.bar, phase, prospect.reason, prospect.level, prospect.slips, None, prospect.rested)]
         else:
             holding = self._decider.holding(order.side, float(price), order.leverage, order.atr)
             lane.leaving = find_exits(self.plan, lane, holding, order.quantity, bar)
@@ -371,6 +376,7 @@ class Jumps:
             quantity=position.quantity if leave.quantity is None else leave.quantity,
             purpose=Purpose.CLOSE,
             leverage=position.leverage,
+            resting=leave.rested,
             reason=leave.reason,
         )
 

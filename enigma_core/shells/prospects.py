@@ -15,8 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from enigma_core.deciding import Decider, Terms, unprotected
 from enigma_core.exiting import Aim, aims, closings, first_stops, stop_lines
 from enigma_core.lines import Floats
-from enigma_core.matching import NOISE
-from enigma_core.model import Instrument
+from enigma_core.model import NOISE, Instrument
 from enigma_core.parts import Holding, Path
 from enigma_core.plan import Plan
 
@@ -30,6 +29,10 @@ WINDOW = 64
 """Bars after the entry that are looked at; an exit beyond is sought when the entry is made."""
 
 
+Ending = tuple[int, bool, str, float, bool, bool]
+"""Of a `Prospect`: bar, at_open, reason, level, slips, rested."""
+
+
 class Prospect(NamedTuple):
     """One row: its terms, the ticks its entry would fill at, and how it would end; `bar` is -1 where that is not known here."""
 
@@ -40,6 +43,7 @@ class Prospect(NamedTuple):
     reason: str
     level: float
     slips: bool
+    rested: bool
 
 
 class Prospects:
@@ -54,7 +58,7 @@ class Prospects:
         self._able = True
         self._terms: Callable[[int], Terms]
         self._ticks: list[float]
-        self._ending: Callable[[int], tuple[int, bool, str, float, bool]]
+        self._ending: Callable[[int], Ending]
         c = lane.candles
         pad = np.full(WINDOW, np.nan)
         self._windows = [
@@ -115,9 +119,7 @@ class Prospects:
         steps, scale = self._lane.instrument.grid
         return self._holding(side, ticks * steps / scale, leverage, atr)
 
-    def _ends(
-        self, holding: Holding, bars: np.ndarray, faults: list[str]
-    ) -> Callable[[int], tuple[int, bool, str, float, bool]] | None:
+    def _ends(self, holding: Holding, bars: np.ndarray, faults: list[str]) -> Callable[[int], Ending] | None:
         """How each position ends that is entered at the open of its bar; None where targets take only a part."""
         plan, instrument, m = self._plan, self._lane.instrument, len(bars)
         goals = aims(plan.exits, holding, instrument, faults, many=True)
@@ -155,19 +157,19 @@ class Prospects:
         where, took, left, gone, met, goal, wisher = (column.tolist() for column in columns)
         named, closers = list(firsts), list(plan.exits)
 
-        def ending(row: int) -> tuple[int, bool, str, float, bool]:
+        def ending(row: int) -> Ending:
             bar = where[row]
             if bar < 0:
-                return -1, False, "", 0.0, False
+                return -1, False, "", 0.0, False, False
             if took[row]:
-                return bar, False, goals[goal[row]].rule, met[row], False
+                return bar, False, goals[goal[row]].rule, met[row], False, goals[goal[row]].resting
             if left[row]:
-                return bar, True, closers[wisher[row]], met[row], True
+                return bar, True, closers[wisher[row]], met[row], True, False
             if gone[row]:
-                return bar, False, "liquidation", met[row], False
+                return bar, False, "liquidation", met[row], False, False
             stop, when = force[row], int(inside[row])
             rule = named[setters[row, 0]] if stop == first[row, 0] else _setter(lines, row, stop, when)
-            return bar, False, rule, met[row], True
+            return bar, False, rule, met[row], True, False
 
         return ending
 

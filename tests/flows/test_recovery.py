@@ -25,8 +25,8 @@ from enigma_core.errors import DataError, HomeError
 from enigma_core.home import Home
 from enigma_core.journal import Journal
 from enigma_core.market import BookSeen, FundingSeen, MarketEvent, MarkSeen
-from enigma_core.model import Candles, Decision, Fill, Funded, Order, Purpose, Trade
-from enigma_core.plan import Plan
+from enigma_core.model import Candles, DayOpened, Decision, Fill, Funded, Order, Purpose, Trade
+from enigma_core.plan import Plan, Risk
 from enigma_core.records import Started
 from enigma_core.shells import run
 from enigma_core.shells.stream import RunStarted
@@ -36,6 +36,7 @@ from enigma_plugins.exits.take_profit import TakeProfit
 from enigma_plugins.feeds.synthetic import Synthetic
 from enigma_plugins.gates.circuit_breaker import CircuitBreaker
 from enigma_plugins.gates.cooldown import Cooldown
+from enigma_plugins.gates.drawdown import Drawdown
 
 BAR = 300_000
 SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=4)
@@ -212,6 +213,21 @@ def test_r02_a_hundred_restarts_do_not_close_the_circuit_breaker(tmp_path: Path)
     assert_same_facts(tmp_path / "again", tmp_path / "whole")
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+def test_r01_a_restart_before_or_after_midnight_keeps_the_days_opening_equity(tmp_path: Path, zone: str) -> None:
+    plan = market(700, risk=Risk(zone=zone), account_gates={"drawdown": Drawdown(max=0.01)})
+    whole = ran(plan, tmp_path / "whole")
+    assert whole.summary.rejected["drawdown"] > 5
+    days = [d.ts for d in whole.of(DayOpened)]
+    assert len(days) == 3
+    for day in days[1:]:
+        for minutes in (-10, -5, 0, 5):
+            home = tmp_path / f"{day}{minutes}"
+            ran(plan, home, clock=Ending(last=day + minutes * 60_000))
+            ran(plan, home)
+            assert_same_facts(home, tmp_path / "whole")
+
+
 def test_p01_a_restart_tells_what_it_goes_on_with(tmp_path: Path) -> None:
     plan = market()
     whole = ran(plan, tmp_path / "whole")
@@ -283,6 +299,20 @@ def test_funding_announced_before_a_stop_is_charged_when_the_run_goes_on_after_i
         assert_same_facts(home, tmp_path / "whole")
 
 
+def test_funding_of_the_moment_of_an_entry_from_the_book_is_not_charged_after_a_restart_either(tmp_path: Path) -> None:
+    asked = next(o for o in ran(long_held(), tmp_path / "alone").of(Order) if o.symbol == SYMBOLS[0])
+    ask = 100.0 + round(0.6 * (asked.ts - START) / BAR, 1)
+    deep = BookSeen(asked.ts, SYMBOLS[0], ((ask - 0.1, 900.0),), ((ask, 900.0),))
+    plan = long_held([deep, FundingSeen(asked.ts, SYMBOLS[0], 0.002, asked.ts)])
+    whole = ran(plan, tmp_path / "whole")
+    assert whole.of(Fill)[0].ts == asked.ts
+    assert whole.of(Funded) == []
+    home = begun(tmp_path / "again", "given", [s for s in steps(tmp_path / "whole") if s[0] <= asked.ts])
+    assert SYMBOLS[0] in account(home)["positions"]
+    ran(plan, home)
+    assert_same_facts(home, tmp_path / "whole")
+
+
 def test_x07_a_thin_book_fills_in_part_and_the_stop_covers_what_has_filled(tmp_path: Path) -> None:
     alone = long_held()
     asked = next(o for o in ran(alone, tmp_path / "alone").of(Order) if o.purpose is Purpose.ENTRY and o.symbol == SYMBOLS[0])
@@ -304,15 +334,18 @@ def test_x07_a_thin_book_fills_in_part_and_the_stop_covers_what_has_filled(tmp_p
     assert_same_facts(home, tmp_path / "whole")
 
 
-def test_what_has_not_filled_of_an_entry_is_called_off_when_its_position_is_lost(tmp_path: Path) -> None:
+def test_a_stop_met_before_liquidation_comes_first_whatever_the_mark_said_also_after_a_restart(tmp_path: Path) -> None:
     alone = long_held()
     asked = next(o for o in ran(alone, tmp_path / "alone").of(Order) if o.purpose is Purpose.ENTRY and o.symbol == SYMBOLS[0])
     thin = BookSeen(asked.ts, SYMBOLS[0], (), ((120.0, 0.05),))
     crash = MarkSeen(asked.ts + 1000, SYMBOLS[0], 1.0, 1.0)
+    calm = ran(long_held([thin]), tmp_path / "calm")
     whole = ran(long_held([thin, crash]), tmp_path / "whole")
-    assert [f.quantity for f in whole.of(Fill) if f.order_id == asked.id] == [5]
-    trade = whole.trades[0]
-    assert (trade.exit_reason, trade.quantity, trade.exit_ts) == ("liquidation", 5, asked.ts + 1000)
+    assert calm.trades[0].exit_reason == "stop_loss"
+    assert whole.trades == calm.trades
+    home = begun(tmp_path / "again", "given", [s for s in steps(tmp_path / "whole") if s[0] <= asked.ts])
+    ran(long_held([thin, crash]), home)
+    assert_same_facts(home, tmp_path / "whole")
     later = [o for o in whole.of(Order) if o.purpose is Purpose.ENTRY and o.symbol == SYMBOLS[0] and o.ts > asked.ts]
     assert later, "the symbol's slot is free again"
 

@@ -168,10 +168,10 @@ def test_the_level_in_force_was_fixed_at_the_close_before(side: Side) -> None:
     # up 600 activates a stop 166.7 behind the best price; the same bar falls through it, and nothing happens
     desk.bar(*around(side, E, (0, 600, 100, 500))[0])
     assert not desk.trades
-    assert desk.orders(Purpose.STOP)[-1].price == Decimal(50_000) + side * Decimal("433.3")
-    desk.bar(*around(side, E, (500, 500, 433.3, 450))[0])
+    assert desk.orders(Purpose.STOP)[-1].price == Decimal(50_000) + side * Decimal("433.4")
+    desk.bar(*around(side, E, (500, 500, 433.4, 450))[0])
     (trade,) = desk.trades
-    assert (trade.exit_reason, trade.exit_price) == ("trailing_stop", Decimal(50_000) + side * Decimal("433.3"))
+    assert (trade.exit_reason, trade.exit_price) == ("trailing_stop", Decimal(50_000) + side * Decimal("433.4"))
 
 
 class Wandering(Exit, frozen=True, kw_only=True):
@@ -199,7 +199,7 @@ def test_r16_a_stop_only_tightens_whatever_its_rule_says(levels: list[float], si
     stops = [side * order.price for order in desk.orders(Purpose.STOP) if order.price is not None]
     assert stops == sorted(set(stops)), "each stop is tighter than the one before"
     known = [side * 50_000 - 500, *(side * 50_000 + d for d in levels if math.isfinite(d))]
-    assert float(stops[-1]) == pytest.approx(max(known), abs=0.051)
+    assert -1e-6 < float(stops[-1]) - max(known) < 0.1, "on the tick with less loss"
 
 
 @settings(max_examples=60)

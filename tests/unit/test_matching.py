@@ -285,7 +285,7 @@ def test_the_mark_price_liquidates_between_bars(side: Side) -> None:
     tape.hold(side, leverage=10)
     assert list(tape.venue.match(MarkSeen(tape.now + 1, BTC, E - side * 4749.9, E))) == []
     assert list(tape.venue.match(MarkSeen(tape.now + 1, BTC, math.nan, E))) == []
-    (fill,) = tape.venue.match(MarkSeen(tape.now + 2, BTC, E - side * 4750, E))
+    (fill,) = tape.venue.match(MarkSeen(tape.now + 2, BTC, E - side * 4750, E))  # the stop lies far beyond it
     assert isinstance(fill, Fill)
     assert (fill.reason, fill.price, fill.ts) == ("liquidation", 50_000 - 4750 * side, tape.now + 2)
     assert list(tape.venue.match(MarkSeen(tape.now + 3, BTC, E - side * 9000, E))) == []

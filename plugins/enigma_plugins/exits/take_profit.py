@@ -25,6 +25,7 @@ class TakeProfit(Exit, frozen=True, kw_only=True):
     name = "take_profit"
 
     roi: Annotated[float, Meta(gt=0, description="profit on margin at which to take it all, unless a ladder is set")] = 0.15
+    resting: Annotated[bool, Meta(description="wait at the level as a limit order, which pays the maker's fee")] = False
     ladder: Annotated[tuple[tuple[Roi, Fraction], ...], Meta(description="steps of (roi, fraction of the quantity)")] = ()
 
     def __post_init__(self) -> None:
@@ -35,7 +36,10 @@ class TakeProfit(Exit, frozen=True, kw_only=True):
 
     def targets(self, position: Holding) -> Sequence[Target]:
         steps = self.ladder or ((self.roi, 1.0),)
-        return [Target(position.entry * (1 + position.side * roi / position.leverage), fraction) for roi, fraction in steps]
+        return [
+            Target(position.entry * (1 + position.side * roi / position.leverage), fraction, self.resting)
+            for roi, fraction in steps
+        ]
 
 
 @hookimpl

@@ -27,7 +27,6 @@ class LiquidationBuffer(AccountGate, frozen=True, kw_only=True):
 
     min: Annotated[float, Meta(gt=0, lt=1, description="distance from entry to liquidation, of the price")] = 0.05
     reserve: Annotated[float, Meta(ge=0, lt=1, description="share of the equity that stays free of margin")] = 0.05
-    mmr: Annotated[float, Meta(ge=0, lt=1, description="maintenance margin rate")] = 0.005
 
     @property
     def limit(self) -> str:
@@ -44,7 +43,7 @@ class LiquidationBuffer(AccountGate, frozen=True, kw_only=True):
         if spare < 0:
             return float(spare / equity)
         # in decimals, so that a limit of exactly 1/leverage - mmr is met exactly
-        buffer = float(Decimal(1) / signal.leverage - Decimal(repr(self.mmr)))
+        buffer = float(Decimal(1) / signal.leverage - signal.maintenance_margin_rate)
         room = buffer - signal.side * (signal.price - signal.stop) / signal.price
         return room if room <= 0 else buffer
 
