@@ -10,7 +10,7 @@ import pytest
 from desk import BTC, INSTRUMENT, Contracts, Desk, desk_plan
 from markets import START
 
-from enigma_core.market import BookSeen, Funding, FundingSeen, MarkSeen
+from enigma_core.market import BookSeen, Funding, FundingSeen
 from enigma_core.model import Funded, Purpose
 from enigma_core.parts import Ports
 from enigma_core.plan import Costs
@@ -107,8 +107,8 @@ def test_a_book_is_met_once() -> None:
     at = desk(max_age=10 * BAR, sizer=Contracts(quantity=Decimal(3)))
     at.take(book(START + BAR, 1, ((100.0, 0.003),)))
     at.bar(100.0, score=100.0)
-    at.take(MarkSeen(at.now + 1, BTC, 1.0, 1.0))
-    assert [t.exit_reason for t in at.trades] == ["liquidation"]
+    at.bar(100.0, 100.0, 50.0, 100.0)
+    assert len(at.trades) == 1
     at.bar(100.0, score=100.0)
     assert len(at.fills) == 2, "the level was taken by the first entry"
     at.bar(100.0)

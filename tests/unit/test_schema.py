@@ -283,7 +283,7 @@ def test_config_schema_goes_to_stdout_or_a_file(empty_folder: Path) -> None:
     assert json.loads((empty_folder / "here.json").read_text())["title"]
     refused = enigma("config", "schema", "-o", "no/such/folder.json")
     assert refused.exit_code == 1
-    assert "no/such/folder.json cannot be written" in refused.stderr
+    assert "no/such/folder.json" in refused.stderr
 
 
 def test_strategies_lists_what_each_changes(empty_folder: Path) -> None:
