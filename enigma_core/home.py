@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -90,16 +92,17 @@ class Home:
     ) -> Journal:
         """The journal of this `mode` for the market `identity`.
 
-        A paper account belongs to one market: where the file is another market's, or `fresh` is asked for, it is kept under a
-        name with the time in it, which `told` says, and a new one begins. Real money is never put aside: that raises `HomeError`,
-        as a damaged file does.
+        A paper account belongs to one market: where the file is another market's, it is kept under a name with the time in it,
+        and the account of this market that was last put aside goes on, a new one where there is none; with `fresh` a new one
+        begins in any case. `told` says so. Real money is never put aside: that raises `HomeError`, as a damaged file does.
         """
         path = self.live if mode == "live" else self.paper
         if path.exists() and mode != "live":
             if fresh:
                 self._put_aside(path, "a fresh start was asked for")
             elif (stamp := database.stamp(path)).mode == mode and stamp.identity != identity:
-                self._put_aside(path, f"it belongs to the market {stamp.identity!r}")
+                earlier = _kept(path, mode, identity)
+                self._put_aside(path, f"it belongs to the market {stamp.identity!r}", earlier)
         elif fresh and path.exists():
             raise HomeError(f"{path} is the record of real money and is not begun anew: move it away by hand if you mean it")
         return Journal.open(path, mode, identity, synchronous, connect=connect)
@@ -117,15 +120,33 @@ class Home:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _put_aside(self, path: Path, why: str) -> None:
+    def _put_aside(self, path: Path, why: str, earlier: Path | None = None) -> None:
+        """Keep `path` under another name; `earlier`, an account that had been kept so, takes its place."""
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
         names = [f"{path.stem}-{stamp}{n}{path.suffix}" for n in ("", *(f"-{i}" for i in range(2, 100)))]
         name = next(n for n in names if not path.with_name(n).exists())
+        source, target = path, name
         try:
             database.set_aside(path, name)
+            if earlier is not None:
+                source, target = earlier, path.name
+                database.set_aside(earlier, path.name)
         except OSError as e:
-            raise HomeError(f"cannot rename {path} to {name}: {e.strerror}; check the folder's rights") from e
-        self.told.append(f"{path.name} is kept as {name}, because {why}; a new one begins")
+            raise HomeError(f"cannot rename {source} to {target}: {e.strerror}; check the folder's rights") from e
+        goes_on = "a new one begins" if earlier is None else f"the account of this market goes on, which was kept as {earlier.name}"
+        self.told.append(f"{path.name} is kept as {name}, because {why}; {goes_on}")
+
+
+def _kept(path: Path, mode: str, identity: str) -> Path | None:
+    """The account of `mode` and `identity` that was put aside last, None where there is none. Damaged ones are passed over."""
+    named = re.compile(rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}})(?:-(\d+))?{re.escape(path.suffix)}")
+    found = [(m[1], int(m[2] or 1), each) for each in path.parent.iterdir() if (m := named.fullmatch(each.name))]
+    for _, _, each in sorted(found, reverse=True):
+        with contextlib.suppress(HomeError):
+            stamp = database.stamp(each)
+            if (stamp.mode, stamp.identity) == (mode, identity):
+                return each
+    return None
 
 
 def holder(path: Path) -> int | None:

@@ -80,6 +80,53 @@ def test_another_market_gets_a_new_database_and_the_old_one_is_kept(tmp_path: Pa
         assert database.verify(home.paper).identity == "replay candles"
 
 
+def test_the_account_of_a_market_goes_on_when_its_market_is_traded_again(tmp_path: Path) -> None:
+    with Home.open(tmp_path) as home:
+        for turn, market in enumerate(("a", "b", "a", "c", "b"), start=1):
+            with home.journal("paper", market) as journal:
+                earlier = {3: [1], 5: [2]}.get(turn, [])
+                assert [record.ts for record in journal.replay()] == earlier
+                journal.write([marked(turn)], turn)
+        assert len(home.told) == 4
+        assert re.search(r"the account of this market goes on, which was kept as paper-\d{8}T\d{6}\.sqlite$", home.told[1])
+        assert home.told[2].endswith("a new one begins")
+        assert database.verify(home.paper).identity == "b"
+    kept = [database.verify(p).identity for p in tmp_path.glob("paper-*.sqlite")]
+    assert sorted(kept) == ["a", "c"]
+
+
+def test_what_is_still_in_the_log_of_an_account_moves_along_with_it(tmp_path: Path) -> None:
+    with Home.open(tmp_path) as home:
+        with home.journal("paper", "a") as journal:
+            journal.write([marked(1)], 1).result(10)
+            # as a killed run leaves it: the step is in the -wal alone
+            left = {p.name: p.read_bytes() for p in tmp_path.glob("paper.sqlite*")}
+        assert left["paper.sqlite-wal"]
+        for path in tmp_path.glob("paper.sqlite*"):
+            path.unlink()
+        for name, content in left.items():
+            (tmp_path / name).write_bytes(content)
+        home.journal("paper", "b").close()
+        with home.journal("paper", "a") as journal:
+            assert [record.ts for record in journal.replay()] == [1]
+
+
+def test_of_several_accounts_of_one_market_the_last_goes_on_and_fresh_begins_anew(tmp_path: Path) -> None:
+    with Home.open(tmp_path) as home:
+        for turn in (1, 2, 3):
+            with home.journal("paper", "a", fresh=True) as journal:
+                assert list(journal.replay()) == []
+                journal.write([marked(turn)], turn)
+        home.journal("paper", "b").close()
+        newest = home.told[-1].split()[4].rstrip(",")
+        (tmp_path / "paper-99990101T000000.sqlite").write_bytes(b"rubbish")
+        with home.journal("paper", "a") as journal:
+            assert [record.ts for record in journal.replay()] == [3]
+        assert home.told[-1].endswith(f"kept as {newest}")
+        home.journal("paper", "b", fresh=True).close()
+        assert home.told[-1].endswith("a new one begins")
+
+
 def test_a_fresh_start_keeps_the_old_one_each_time_under_its_own_name(tmp_path: Path) -> None:
     with Home.open(tmp_path) as home:
         for _ in range(4):
