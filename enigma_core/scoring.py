@@ -92,8 +92,15 @@ class Evaluation(msgspec.Struct, frozen=True, eq=False):
 
     def row(self, i: int) -> Evaluation:
         """Row `i` alone, as an evaluation of one row."""
-        part = slice(i, i + 1)
-        told = [f if f.rows is None else msgspec.structs.replace(f, rows=f.rows[part]) for f in self.faults if f.concerns(i)]
+        return self.rows(slice(i, i + 1))
+
+    def rows(self, part: slice) -> Evaluation:
+        """The rows of `part` as an evaluation of their own, with the faults that concern them."""
+        told = [
+            fault if fault.rows is None else msgspec.structs.replace(fault, rows=fault.rows[part])
+            for fault in self.faults
+            if fault.rows is None or fault.rows[part].any()
+        ]
         return msgspec.structs.replace(
             self,
             ts=self.ts[part],

@@ -62,7 +62,7 @@ def backtest(
     plan, tree, _ = options.planned(config, strategy, sets, flags)
     # the symbols of a configuration file are those of its own feed, not of the folder named here
     named = () if data and tree.origin("symbols") == options.origin_of(config) else plan.symbols
-    candles = _load(plan, pairs, named, span)
+    known = _load(plan, pairs, named, span)
     loaded = time.perf_counter()
 
     from enigma_core import report, shells
@@ -71,6 +71,7 @@ def backtest(
 
     feed = plan.feed
     assert feed is not None
+    candles = {symbol: shells.opened_from(bars, span[0]) for symbol, bars in known.items()}
     instruments = {symbol: plan.instrument(symbol) for symbol in candles}
     memory = Memory() if journal is not None else None
     if memory is not None:
@@ -79,9 +80,10 @@ def backtest(
     with _progress(as_json) as told:
         result = shells.backtest(
             plan,
-            candles,
+            known,
             instruments,
-            {symbol: feed.funding(symbol) for symbol in candles},
+            {symbol: feed.funding(symbol) for symbol in known},
+            start=span[0],
             jump=not plain,
             progress=told,
             journal=memory,
@@ -106,16 +108,18 @@ def backtest(
 def _load(
     plan: Plan, pairs: tuple[str, ...], configured: tuple[str, ...], span: tuple[int | None, int | None]
 ) -> dict[str, Candles]:
+    """The bars up to the end of the timerange, with those before its start, of the symbols that have some within it."""
     feed = plan.feed
     if feed is None:
         raise ConfigError("feed is not set: name the candles with --data")
+    start, end = span
     symbols = options.pick(feed, pairs, configured)
     base = feed.base_timeframe()
-    candles = {symbol: feed.history(symbol, base, *span) for symbol in symbols}
-    empty = [symbol for symbol, bars in candles.items() if not len(bars)]
-    if len(empty) == len(candles):
-        raise DataError(f"there are no bars of {', '.join(empty[:3])} in the timerange: widen it, or look at the data's dates")
-    return {symbol: bars for symbol, bars in candles.items() if len(bars)}
+    candles = {symbol: feed.history(symbol, base, None, end) for symbol in symbols}
+    found = {symbol: bars for symbol, bars in candles.items() if len(bars) and (start is None or bars.ts[-1] >= start)}
+    if not found:
+        raise DataError(f"there are no bars of {', '.join(symbols[:3])} in the timerange: widen it, or look at the data's dates")
+    return found
 
 
 @contextlib.contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from enigma_core.shells.history import Result, backtest
+    from enigma_core.shells.history import Result, backtest, opened_from
     from enigma_core.shells.stream import Summary, run
 
-__all__ = ["Result", "Summary", "backtest", "run"]
+__all__ = ["Result", "Summary", "backtest", "opened_from", "run"]
 
-_ROOMS = {"Result": "history", "backtest": "history", "Summary": "stream", "run": "stream"}
+_ROOMS = {"Result": "history", "backtest": "history", "opened_from": "history", "Summary": "stream", "run": "stream"}
 
 
 def __getattr__(name: str) -> Any:

@@ -129,19 +129,26 @@ def backtest(
     instruments: Mapping[str, Instrument],
     funding: Mapping[str, Funding | None] | None = None,
     *,
+    start: int | None = None,
     jump: bool = True,
     progress: Progress | None = None,
     journal: Any | None = None,
 ) -> Result:
     """Trade `plan` over history. With `jump` only the bars where something can happen are visited; the trades are the same.
 
-    `progress` is told the share done, 0 to 1. Raises `DataError` when there is nothing to trade on.
+    With `start` (ms) only the bars that open from then on are traded; those before warm the indicators up. `progress` is told
+    the share done, 0 to 1. Raises `DataError` when there is nothing to trade on.
     """
-    candles = {s: c for s, c in candles.items() if len(c)}
-    if not candles:
+    traded = {s: c for s, whole in candles.items() if len(c := opened_from(whole, start))}
+    if not traded:
         raise DataError("there is no bar to trade on: widen the timerange or name other symbols")
     with _uncollected():
-        return _traded(plan, candles, instruments, funding or {}, jump, progress, journal)
+        return _traded(plan, {s: candles[s] for s in traded}, traded, instruments, funding or {}, jump, progress, journal)
+
+
+def opened_from(candles: Candles, start: int | None) -> Candles:
+    """The bars that open at `start` (ms) or later; all of them without it."""
+    return candles if start is None else candles[int(np.searchsorted(candles.ts, start)) :]
 
 
 @contextmanager
@@ -158,6 +165,7 @@ def _uncollected() -> Iterator[None]:
 
 def _traded(
     plan: Plan,
+    known: Mapping[str, Candles],
     candles: Mapping[str, Candles],
     instruments: Mapping[str, Instrument],
     funding: Mapping[str, Funding | None],
@@ -169,8 +177,12 @@ def _traded(
 
     began = time.perf_counter()
     evaluations = {}
-    for number, (symbol, base) in enumerate(candles.items(), 1):
-        evaluations[symbol] = evaluate(base, plan, (funding or {}).get(symbol))
+    for number, (symbol, base) in enumerate(known.items(), 1):
+        whole = evaluate(base, plan, funding.get(symbol))
+        # a row belongs to the bar whose close made it known
+        before = len(base) - len(candles[symbol])
+        first = int(np.searchsorted(whole.ts, base.ts[before] + milliseconds(base.timeframe))) if before else 0
+        evaluations[symbol] = whole.rows(slice(first, None)) if first else whole
         if progress is not None:
             progress(0.5 * number / len(candles))
     scored = time.perf_counter()

@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 from candle_files import write
 from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markets import instrument, plan, random_candles
 
 from enigma_core import cli
 from enigma_core.model import Candles
+from enigma_core.plan import Timeframes
+from enigma_core.shells import backtest
 from enigma_plugins.feeds.synthetic import Synthetic
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
+DAY_ONE, DAY = 1_735_689_600_000, 86_400_000
 OFTEN = ("--set", "gates.score.min=30", "--set", "gates.confidence.min=0.3", "--set", "gates.alignment.enabled=false")
 
 
@@ -52,3 +58,41 @@ def test_a_finer_price_late_in_a_file_changes_no_trade_before_it(tmp_path: Path,
     assert len(before) > 5
     assert long[: len(before)] == before
     assert len(long) > len(before)
+
+
+def dated(trades: list[Any]) -> list[tuple[Any, ...]]:
+    """Trades without what depends on the account's size."""
+    return [(t.symbol, t.side, t.entry_ts, t.entry_price, t.exit_ts, t.exit_price, t.leverage, t.exit_reason) for t in trades]
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000), st.floats(0, 1), st.sampled_from([0.0, 0.2]), st.booleans())
+def test_trading_from_a_moment_on_knows_what_was_before_it(seed: int, share: float, gaps: float, jump: bool) -> None:
+    symbol = "AAA/USDT:USDT"
+    candles = random_candles(symbol, 900, seed, gaps=gaps)
+    settings = plan(timeframes=Timeframes(primary="15m", secondary=None, available=("5m", "15m", "1h")))
+    market, instruments = {symbol: candles}, {symbol: instrument(symbol)}
+    whole = backtest(settings, market, instruments, jump=jump)
+    # from a moment at which it holds nothing and wants nothing, a full run goes on as one that begins there
+    spans = [(1000 * int(t.decision_id.rpartition("-")[2]), t.exit_ts) for t in whole.trades]
+    flat = [ts for ts in candles.ts.tolist() if not any(decided <= ts < over for decided, over in spans)]
+    start = flat[int(share * (len(flat) - 1))]
+    part = backtest(settings, market, instruments, start=start, jump=jump)
+    assert part.bars == int((candles.ts >= start).sum())
+    assert all(trade.entry_ts > start for trade in part.trades)
+    assert dated(part.trades) == dated([t for t in whole.trades if t.entry_ts > start])
+    assert (part.evaluations[symbol].ts > start).all()
+
+
+@pytest.mark.parametrize("shell", [(), ("--plain",)])
+def test_a_timerange_trades_its_own_days_on_indicators_that_are_warm(tmp_path: Path, shell: tuple[str, ...]) -> None:
+    for symbol in SYMBOLS:
+        write(tmp_path / f"{symbol[:3]}USDT-5m.csv", cells(market(symbol)))
+    # one day and a half is less than the indicators' warm-up on the coarser timeframes
+    args = ("--data", str(tmp_path), *OFTEN, *shell)
+    within = found(*args, "--timerange", "20250110-20250111")
+    start, end = DAY_ONE + 9 * DAY, DAY_ONE + 11 * DAY
+    assert (within["bars"], within["start_ts"], within["end_ts"]) == (2 * 2 * 288, start, end)
+    assert within["trades"]
+    assert all(start < trade["entry_ts"] <= trade["exit_ts"] <= end for trade in within["trades"])
+    assert min(trade["entry_ts"] for trade in within["trades"]) < start + DAY // 2
