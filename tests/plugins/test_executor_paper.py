@@ -107,10 +107,11 @@ def test_a_book_is_met_once() -> None:
     at = desk(max_age=10 * BAR, sizer=Contracts(quantity=Decimal(3)))
     at.take(book(START + BAR, 1, ((100.0, 0.003),)))
     at.bar(100.0, score=100.0)
-    at.bar(100.0, 100.0, 50.0, 100.0)
-    assert len(at.trades) == 1
-    at.bar(100.0, score=100.0)
-    assert len(at.fills) == 2, "the level was taken by the first entry"
+    assert len(at.fills) == 1
+    at.bar(100.0, 100.0, 98.0, 100.0, score=100.0)
+    assert [t.exit_reason for t in at.trades] == ["stop_loss"]
+    assert len(at.orders(Purpose.ENTRY)) == 2
+    assert len(at.fills) == 2, "what the book had went to the first entry"
     at.bar(100.0)
     assert len(at.fills) == 3
 
