@@ -4,11 +4,12 @@
 imported. Commands that plugins bring (hook `enigma_commands`) are looked up when a name is typed that the table does not
 know, and for `enigma --help-all`.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted, 141 the reader of its output has gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -34,6 +35,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("enigma_core.cli.config:config", "Show and check the settings, write their JSON schema."),
 }
 """Every built-in subcommand: where it is, and its one line of help."""
+
+BROKEN_PIPE = 141
+"""As a shell says that SIGPIPE ended a program."""
 
 PANELS = {
     "Trade": ("run", "backtest"),
@@ -99,11 +103,21 @@ class Root(click.RichGroup):
         except KeyboardInterrupt:
             click.echo(err=True)
             raise Exit(130) from None
-        except (click.ClickException, Exit, click.Abort, EOFError, BrokenPipeError):
+        except BrokenPipeError:
+            # what is left in the buffers would raise once more at the end of the interpreter
+            _silence_stdout()
+            raise Exit(BROKEN_PIPE) from None
+        except (click.ClickException, Exit, click.Abort, EOFError):
             raise
         except Exception as error:  # noqa: BLE001 - the last door before the person: it becomes a sentence
             trouble.defect(error, verbose=bool(ctx.params.get("verbose")))
             raise Exit(1) from None
+
+
+def _silence_stdout() -> None:
+    """What is written from here on goes nowhere."""
+    with contextlib.suppress(ValueError, OSError):  # a stdout that is no file has nothing to try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _heading(text: str) -> str:
@@ -160,7 +174,7 @@ def main() -> NoReturn:
         sys.stdout.flush()
     except (BrokenPipeError, ValueError):
         # the reader has gone (| head): nothing to tell anybody, and the interpreter must not try again at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _silence_stdout()
     # the interpreter would look through all that was made for cycles once more before it ends
     gc.freeze()
     sys.exit(code)

@@ -5,6 +5,7 @@ Text that comes from plugins or the market is never read as markup.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,13 +44,20 @@ FAINT = (Class.NEUTRAL, Class.BUY_WEAK, Class.SELL_WEAK)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console that keeps lines whole when nobody sees them (a pipe, a file); colour only on terminals without NO_COLOR."""
+    """A rich console that keeps lines whole when nobody sees them (a pipe, a file); colour only on terminals without NO_COLOR.
+
+    Raises `BrokenPipeError` when it prints to a reader that has gone.
+    """
     from rich.console import Console
 
+    class Pipe(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, "nobody reads")  # rich would end the process here, in the middle of a step
+
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else 160
+    width = None if stream.isatty() or os.environ.get("COLUMNS", "").isdecimal() else 160
     no_color = bool(os.environ.get("NO_COLOR")) or None
-    return Console(file=stream, highlight=False, markup=False, emoji=False, no_color=no_color, width=width)
+    return Pipe(file=stream, highlight=False, markup=False, emoji=False, no_color=no_color, width=width)
 
 
 def when(ts: int) -> str:

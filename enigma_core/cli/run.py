@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Observer = Callable[[Any], None]
 
+ENDED = "the feed has ended"
+"""The reason of a `Summary` whose feed had nothing more to give."""
+
 
 @click.command()
 @click.option("--feed", metavar="NAME", help="Where the market comes from. [default: the configuration's, else synthetic]")
@@ -75,6 +78,11 @@ def run(
         named = () if (data or feed) and tree.origin("symbols") == options.origin_of(config) else plan.symbols
         plan = msgspec.structs.replace(plan, symbols=options.pick(plan.feed, pairs, named))
     detail = bool(context.find_root().params.get("verbose"))
+    again = ["enigma", "run"]
+    given = {"--feed": feed, "--data": data, "--speed": speed, "--seed": seed, "-c": config, "-s": strategy, "-i": timeframe}
+    for option, value in given.items():
+        again += [] if value is None else [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    again += [word for setting in sets for word in ("--set", setting)] + [word for pair in pairs for word in ("-p", pair)]
     with Home.open(home) as held:
         held.told[:0] = tree.notes
         if as_json:
@@ -85,7 +93,7 @@ def run(
                 summary = _traded(plan, held, catalogue, fresh, seconds, observer)
             out.print()
             out.print(_table(summary, stream))
-            _hints(out, summary, home)
+            _hints(out, summary, again, home)
 
 
 def _traded(plan: Plan, home: Home, catalogue: Catalogue, fresh: bool, seconds: float | None, observer: Observer) -> Summary:
@@ -94,8 +102,21 @@ def _traded(plan: Plan, home: Home, catalogue: Catalogue, fresh: bool, seconds: 
 
     from enigma_core import shells
 
+    gone: BrokenPipeError | None = None
+    stop = asyncio.Event()
+
+    def observe(record: Any) -> None:
+        nonlocal gone
+        if gone is not None:
+            return
+        try:
+            observer(record)
+        except BrokenPipeError as error:
+            # nobody reads any more (| head): the run ends as by Ctrl-C, between two events
+            gone = error
+            stop.set()
+
     async def session() -> Summary:
-        stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def end() -> None:
@@ -107,9 +128,12 @@ def _traded(plan: Plan, home: Home, catalogue: Catalogue, fresh: bool, seconds: 
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         if seconds is not None:
             loop.call_later(seconds, stop.set)
-        return await shells.run(plan, home, stop=stop, observer=observer, catalogue=catalogue, fresh=fresh)
+        return await shells.run(plan, home, stop=stop, observer=observe, catalogue=catalogue, fresh=fresh)
 
-    return asyncio.run(session())
+    summary = asyncio.run(session())
+    if gone is not None:
+        raise gone
+    return summary
 
 
 def _json_line(record: Any) -> None:
@@ -202,11 +226,23 @@ def _table(summary: Summary, stream: Stream) -> Any:
     )
 
 
-def _hints(out: Console, summary: Summary, home: str | None) -> None:
-    from enigma_core.cli import display
+def _hints(out: Console, summary: Summary, again: list[str], home: str | None) -> None:
+    import shlex
 
-    where = f" --home {home}" if home else ""
-    hints = {f"enigma why --last 5{where}": "why it decided as it did"} if summary.decisions else {}
-    hints |= {f"enigma status{where}": "how the account stands", f"enigma run{where}": "goes on from here"}
+    from rich.text import Text
+
+    where = f" --home {shlex.quote(home)}" if home else ""
+    same = shlex.join(again) + where
+    hints = {"why it decided as it did": f"enigma why --last 5{where}"} if summary.decisions else {}
+    hints["how the account stands"] = f"enigma status{where}"
     out.print()
-    out.print(display.facts("", hints))
+    if summary.reason == ENDED:
+        if not summary.bars:
+            out.print("The recording is at its end: this account has traded all of it.", style="yellow")
+        hints["begins anew"] = f"{same} --fresh"
+    else:
+        hints["goes on from here"] = same
+    width = max(map(len, hints))
+    for what, command in hints.items():
+        # whole, to be copied: a terminal may break it, we must not
+        out.print(Text.assemble((what.ljust(width), "dim"), "  ", command), soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 EAGER = ["-p", "BTC", "--speed", "0", *(f"--set=gates.{gate}=false" for gate in ("score", "confidence", "alignment", "trend"))]
 """One symbol, as fast as it goes, and hardly a gate: trades come at once."""
@@ -149,3 +152,53 @@ def test_wrong_settings_are_told_all_at_once_before_anything_is_written(tmp_path
     assert done.returncode == 1
     assert "2 settings cannot be used" in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+def recording(folder: Path) -> Path:
+    """Two days of one symbol, a bar every half hour."""
+    folder.mkdir()
+    rows = [f"{1_735_689_600_000 + i * 1_800_000},100,101,99,100.5,10" for i in range(96)]
+    (folder / "BTCUSDT-30m.csv").write_text("ts_ms,open,high,low,close,volume\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--quiet"]])
+def test_a_reader_that_goes_away_ends_the_run_without_a_word(tmp_path: Path, form: list[str]) -> None:
+    home = tmp_path / "home"
+    with started(home, *form) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        if form == ["--quiet"]:
+            process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=30) == 141
+    status = json.loads(enigma("status", "--home", str(home), "--json", cwd=tmp_path).stdout)
+    assert status["process"] is None
+
+
+def test_the_last_line_repeats_the_options_that_lead_back_here(tmp_path: Path) -> None:
+    home = tmp_path / "a home"
+    options = ["--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m", "--set", "gates.score.min=50", "-p", "btc"]
+    done = enigma("run", *options, "--home", str(home), "--for", "0.1", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0
+    (line,) = [line for line in done.stdout.splitlines() if "goes on from here" in line]
+    words = shlex.split(line.partition("goes on from here")[2])
+    assert words == [
+        *("enigma", "run", "--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m"),
+        *("--set", "gates.score.min=50", "-p", "btc", "--home", str(home)),
+    ]
+    again = enigma(*words[1:], "--for", "0.1", "--quiet", cwd=tmp_path)
+    assert "goes on from an earlier run" in again.stdout
+
+
+def test_a_recording_at_its_end_says_so_and_how_to_begin_anew(tmp_path: Path) -> None:
+    data = recording(tmp_path / "candles")
+    command = ("run", "--data", str(data), "--home", str(tmp_path / "home"), "--quiet")
+    first, second = (enigma(*command, cwd=tmp_path).stdout for _ in range(2))
+    assert "The recording is at its end" not in first
+    assert "The recording is at its end" in second
+    for out in (first, second):
+        assert "goes on from here" not in out
+        assert f"  enigma run --data {data} --home {tmp_path / 'home'} --fresh\n" in out
