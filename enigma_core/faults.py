@@ -107,7 +107,10 @@ def check_one(points: float, bound: float, warm: bool) -> str | None:
 
 
 class Quarantine:
-    """Counts faults in market time and switches off who fails too often. One for a run: all symbols count together."""
+    """Counts faults in market time and switches off who fails too often, until the run is started again.
+
+    One for a run. What fails on several symbols and timeframes at one moment has failed once.
+    """
 
     def __init__(self) -> None:
         self.off: dict[str, str] = {}
@@ -118,7 +121,8 @@ class Quarantine:
     def strike(self, fault: Fault, ts: int) -> None:
         """One more fault at `ts` (ms)."""
         strikes = self._strikes.setdefault(fault.name, deque(maxlen=STRIKES))
-        strikes.append(ts)
+        if not strikes or strikes[-1] != ts:
+            strikes.append(ts)
         if len(strikes) == STRIKES and ts - strikes[0] <= SPELL and fault.name not in self.off:
             often = f"{STRIKES} times within {SPELL // 60_000} minutes"
             text = f"{fault.name} is switched off: it failed {often}, the last time it {fault.reason}"

@@ -194,7 +194,8 @@ class Holding(msgspec.Struct, frozen=True):
 class Path(msgspec.Struct, frozen=True, eq=False):
     """The bars since entry, the entry's bar first: arrays whose last axis is time, perhaps with an axis of positions before it.
 
-    `score` is the primary timeframe's score where a primary bar closes with this bar, else NaN.
+    `score` is the primary timeframe's score where a primary bar closes with this bar, else NaN; NaN also for the bars before
+    a restart.
     """
 
     open: Floats

@@ -36,7 +36,7 @@ from enigma_core.timeframes import milliseconds
 Observer = Callable[[Any], None]
 
 WARM_BARS = 1500
-"""Bars of the coarsest timeframe that a run asks its feed for before the first event."""
+"""Bars of the coarsest timeframe that a run asks its feed for before the first event, at least."""
 
 
 INBOX = 1024
@@ -197,7 +197,8 @@ class Session:
                     known = True
                     self._book.cash = self._book.day_equity = record.cash
         self._listed |= self._instruments
-        self._since = journal.last_ts
+        # 0: a command, before the first bar
+        self._since = journal.last_ts or None
         return announced
 
     def _warm(self) -> dict[str, int]:
@@ -237,11 +238,16 @@ class Session:
         coarsest = max(milliseconds(t) for t in (*self.plan.timeframes.available, self.plan.timeframes.primary))
         if self._since is not None:
             entered = self._book.positions[symbol].entry_ts if symbol in self._book.positions else self._since
-            start = min(self._since - WARM_BARS * coarsest, entered)
+            start = min(self._since - self._warm_bars() * coarsest, entered)
             history = self.feed.history(symbol, self._timeframe, start, self._since)
             # a bar that opened before but closes after the last step is yet to come
             return history[: int((history.ts + milliseconds(self._timeframe) <= self._since).sum())]
         return None if self.feed.simulated else self.feed.history(symbol, self._timeframe)
+
+    def _warm_bars(self) -> int:
+        """As many bars as anything here looks back on."""
+        longest = max((part.warmup for part in self.plan.indicators.values()), default=0)
+        return max(WARM_BARS, longest + self.plan.confidence.quiet_window)
 
     # trading
 

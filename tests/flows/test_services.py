@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from markets import instrument, plan, random_candles
-from runs import Given, account, on, ran
+from runs import Ending, Given, account, on, ran
 
 from enigma_core.errors import PluginError
 from enigma_core.model import Decision, Order, Purpose, StateSet
@@ -71,3 +71,11 @@ def test_a_failing_service_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
 
 def test_a_service_that_is_done_does_not_end_the_run(tmp_path: Path) -> None:
     assert ran(with_service(Halting()), tmp_path).summary.reason == "the feed has ended"
+
+
+def test_a_command_before_the_first_bar_does_not_move_the_beginning(tmp_path: Path) -> None:
+    service = with_service(Halting(), account_gates={"trading_state": TradingState()})
+    ran(service, tmp_path / "cut", clock=Ending(0))
+    again = ran(service, tmp_path / "cut")
+    whole = ran(service, tmp_path / "whole")
+    assert [d.id for d in again.decisions] == [d.id for d in whole.decisions]

@@ -301,14 +301,17 @@ def test_p06_faults_further_apart_do_not_switch_off() -> None:
     assert quarantine.news() == ()
 
 
-def test_p06_all_symbols_of_a_run_count_together_and_are_all_spared() -> None:
+def test_p06_failing_on_many_symbols_at_one_moment_is_one_failure_and_all_are_spared_the_fourth() -> None:
     quarantine = Quarantine()
     plan = Plan(timeframes=ONE, indicators={"bad": Misbehaving()})
+    evaluators = [LiveEvaluator(symbol, "5m", plan, quarantine) for symbol in "ABCD"]
+    walks = [walk(e, random_candles(e.symbol, 4, 1)) for e in evaluators]
     faults = []
-    for symbol in "ABCD":
-        (now,) = walk(LiveEvaluator(symbol, "5m", plan, quarantine), random_candles(symbol, 1, 1))
-        faults.append(now.faults_at(0)[0])
-    assert faults == ["bad on 5m raised ValueError: no idea"] * 3 + ["bad on 5m is switched off"]
+    for moment in zip(*walks, strict=True):
+        faults.append([now.faults_at(0)[0] for now in moment])
+    assert faults[:2] == [["bad on 5m raised ValueError: no idea"] * 4] * 2
+    assert faults[3] == ["bad on 5m is switched off"] * 4
+    assert len(quarantine.news()) == 1
 
 
 def test_p06_an_indicator_that_recovers_streams_on_from_the_true_history() -> None:
