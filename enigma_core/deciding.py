@@ -141,7 +141,10 @@ class Decider:
         )
         sizing, reason = self._size(signal, account)
         if reason or sizing is None:
-            return Outcome(identity, None, ("size",), reason, sizing, (), tuple(faults))
+            # a sizer that answers gives a sizing, if only of nothing
+            return Outcome(
+                identity, None, ("size",), reason, sizing, (), tuple(faults if sizing is not None else [*faults, reason])
+            )
         if sizing.leverage != terms.leverage:
             # less leverage puts the stop elsewhere
             terms = self.terms(evaluation, row, faults, sizing.leverage)

@@ -91,7 +91,7 @@ def backtest(
     if memory is not None and journal is not None:
         memory.save(journal, "backtest", feed.identity())
     found = _found(plan, candles, {s: float(i.multiplier) for s, i in instruments.items()}, result)
-    found["notes"] = [*tree.notes, *_oddities(feed, candles)]
+    found["notes"] = [*tree.notes, *_oddities(feed, candles), *_shortfalls(result)]
     found["timing"] = {"load_s": loaded - began, **result.timing, "total_s": time.perf_counter() - began}
     if export is not None:
         options.write(export, report.trades_csv(result.trades), "--export")
@@ -170,6 +170,13 @@ def _oddities(feed: Feed, candles: Mapping[str, Candles]) -> list[str]:
     if look is None:
         return []
     return [str(each) for each in look(candles).values() if each.gaps or each.duplicates]
+
+
+def _shortfalls(result: Result) -> list[str]:
+    """What the data is too coarse for, and which parts failed."""
+    coarse = ", ".join({name: None for evaluation in result.evaluations.values() for name in evaluation.left_out})
+    said = [f"{coarse}: the data cannot make bars of that length, so timeframes.available goes without"] if coarse else []
+    return said + [f"{fault} ({'once' if times == 1 else f'{times:,} times'})" for fault, times in result.faults.items()]
 
 
 def _print_json(found: dict[str, Any], result: Result) -> None:

@@ -19,22 +19,25 @@ from enigma_core.errors import DataError
 from enigma_core.market import BarsClosed, Funding, Market
 from enigma_core.matching import Costing, SimulatedVenue, slipped
 from enigma_core.model import Bar, Candles, Decision, Instrument, Order, Purpose, Trade
+from enigma_core.parts import Note
 from enigma_core.plan import Plan
 from enigma_core.scoring import Evaluation, evaluate
 from enigma_core.shells.driving import drive
+from enigma_core.shells.failings import Failings
 from enigma_core.timeframes import milliseconds
 
 Progress = Callable[[float], None]
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What a backtest found."""
+    """What a backtest found. `faults` has what parts did wrong, a sentence each, and how often."""
 
     trades: list[Trade]
     start_equity: Decimal
     end_equity: Decimal
     bars: int
     rejected: dict[str, int]
+    faults: dict[str, int]
     timing: dict[str, float]
     evaluations: dict[str, Evaluation]
     drafts: list[Callable[[], Decision]]
@@ -48,7 +51,8 @@ class Result(msgspec.Struct, kw_only=True):
 class Ledger:
     """What happens in a backtest, in order: to a journal if there is one, and the parts a report needs."""
 
-    def __init__(self, journal: Any | None) -> None:
+    def __init__(self, journal: Any | None, failings: Failings) -> None:
+        self.failings = failings
         self.trades: list[Trade] = []
         self.drafts: list[Callable[[], Decision]] = []
         self._journal = journal
@@ -69,8 +73,13 @@ class Ledger:
         for record in records:
             if type(record) is Trade:
                 self.trades.append(record)
-            elif type(record) is Decision and record.order_id is not None:
-                self.drafts.append(partial(_same, record))
+                self.failings.left(record.symbol)
+            elif type(record) is Decision:
+                self.failings.decision(record)
+                if record.order_id is not None:
+                    self.drafts.append(partial(_same, record))
+            elif type(record) is Note:
+                self.failings.held(record.title, (record.text,))
         self.take(records, ts)
 
 
@@ -187,7 +196,7 @@ def _traded(
             progress(0.5 * number / len(candles))
     scored = time.perf_counter()
     book = Book(plan.account.equity, instruments)
-    ledger = Ledger(journal)
+    ledger = Ledger(journal, Failings(evaluations.values()))
     told = (lambda share: progress(0.5 + share / 2)) if progress is not None else None
     loop = jump_through if jump else walk_through
     rejected = loop(plan, candles, instruments, funding, evaluations, book, ledger, told)
@@ -198,6 +207,7 @@ def _traded(
         end_equity=book.equity,
         bars=sum(len(c) for c in candles.values()),
         rejected=rejected,
+        faults=ledger.failings.times,
         timing={"indicators_s": scored - began, "simulation_s": time.perf_counter() - scored},
         evaluations=evaluations,
     )

@@ -119,12 +119,11 @@ class Lane:
         return self._rows[self.next_entry] if self.next_entry < len(self._rows) else None
 
 
-def find_exits(plan: Plan, lane: Lane, holding: Holding, quantity: Decimal, first_bar: int) -> list[Leave]:
+def find_exits(plan: Plan, lane: Lane, holding: Holding, quantity: Decimal, first_bar: int, faults: list[str]) -> list[Leave]:
     """How a position entered at the open of `first_bar` ends: partial targets first, then the fill that closes it.
 
-    Empty (or partial targets only) when it is still open at the end of the data.
+    Empty (or partial targets only) when it is still open at the end of the data. `faults` takes what exits do wrong.
     """
-    faults: list[str] = []
     side, instrument = holding.side, lane.instrument
     firsts = first_stops(plan.exits, holding, instrument, faults)
     protector, first = tightest(firsts)
@@ -302,7 +301,10 @@ class Jumps:
         terms = prospect.terms if prospect is not None else None
         outcome = self._decider.decide(lane.evaluation, row, lane.measured, self.book, ts, terms)
         order = outcome.order
+        if outcome.faults:
+            self.ledger.failings.decided(outcome.faults, outcome.reason)
         if order is None:
+            self.ledger.failings.asked(outcome.asked)
             for gate in outcome.refused:
                 self.rejected[gate] = self.rejected.get(gate, 0) + 1
             self._await_entry(number)
@@ -333,7 +335,9 @@ class Jumps:
             lane.leaving = [Leave(prospect.bar, phase, prospect.reason, prospect.level, prospect.slips, None, prospect.rested)]
         else:
             holding = self._decider.holding(order.side, float(price), order.leverage, order.atr)
-            lane.leaving = find_exits(self.plan, lane, holding, order.quantity, bar)
+            faults: list[str] = []
+            lane.leaving = find_exits(self.plan, lane, holding, order.quantity, bar, faults)
+            self.ledger.failings.held(lane.symbol, faults)
         if lane.settlements:
             self._fund(lane, number, bar, ts + 1)
         self._await_exit(lane, number)
@@ -359,6 +363,7 @@ class Jumps:
         self.ledger.take((order, fill) if trade is None else (order, fill, trade), ts)
         if trade is not None:
             self.ledger.trades.append(trade)
+            self.ledger.failings.left(lane.symbol)
         else:
             self._await_exit(lane, number)
             return
@@ -430,8 +435,10 @@ class Jumps:
         for lane in self.lanes:
             if not self.book.holds(lane.symbol):
                 lane.end_spell(len(lane.evaluation))
-            for gate, times in lane.refused().items():
+            refused = lane.refused()
+            for gate, times in refused.items():
                 if times:
                     self.rejected[gate] = self.rejected.get(gate, 0) + times
+            self.ledger.failings.measured(lane.measured, refused)
         self._mark(self._last)
         finish(self.plan, self.book, self.ledger, self._last, {lane.symbol: float(lane.candles.close[-1]) for lane in self.lanes})

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from markets import instrument, plan, random_candles
 
 from enigma_core import cli
+from enigma_core.lines import Floats
 from enigma_core.model import Candles
 from enigma_core.plan import Timeframes
 from enigma_core.shells import backtest
 from enigma_plugins.feeds.synthetic import Synthetic
+from enigma_plugins.indicators.cci import Cci
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 DAY_ONE, DAY = 1_735_689_600_000, 86_400_000
@@ -96,3 +98,20 @@ def test_a_timerange_trades_its_own_days_on_indicators_that_are_warm(tmp_path: P
     assert within["trades"]
     assert all(start < trade["entry_ts"] <= trade["exit_ts"] <= end for trade in within["trades"])
     assert min(trade["entry_ts"] for trade in within["trades"]) < start + DAY // 2
+
+
+def test_what_failed_and_what_the_data_is_too_coarse_for_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def points(self: Cci, candles: Candles) -> Floats:
+        raise ZeroDivisionError("by zero")
+
+    path = write(tmp_path / "BTCUSDT-15m.csv", cells(Synthetic(days=5).history(SYMBOLS[0], "15m")))
+    args = ("--data", str(path), "--set", "timeframes.secondary=null", "--set", 'timeframes.available=["5m","30m"]')
+    coarse = "5m: the data cannot make bars of that length, so timeframes.available goes without"
+    *_, last = found(*args)["notes"]
+    assert last == coarse
+    monkeypatch.setattr(Cci, "points", points)
+    failed = "indicator cci on 30m raised ZeroDivisionError: by zero; it did not vote (240 times)"
+    assert found(*args)["notes"][-2:] == [coarse, failed]
+    shown = CliRunner().invoke(cli.root, ["backtest", *args], catch_exceptions=False).stdout
+    assert coarse in shown
+    assert failed in shown
