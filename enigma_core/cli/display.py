@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -33,11 +33,14 @@ from enigma_core.model import (
 from enigma_core.parts import Note
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions
     from rich.table import Table
     from rich.text import Text
 
 Styled = tuple[str, str]
+
+WORD = 6
+"""Letters of the longest word for what happened that keeps its column."""
 
 FAINT = (Class.NEUTRAL, Class.BUY_WEAK, Class.SELL_WEAK)
 """Classes that nobody waits for."""
@@ -141,6 +144,22 @@ def sentence(decision: Decision) -> str:
     return f"{said}: {'; '.join(against[:2])}{more}"
 
 
+def hung(text: Text, indent: int, out: Console) -> Text:
+    """`text` broken between words to fit the screen, the lines after the first indented."""
+    from rich.text import Text
+
+    if out.width < indent + 24:
+        indent = 4
+    first, *rest = text.wrap(out, out.width, overflow="fold")
+    if not rest:
+        return first
+    left = text.divide([len(first.plain)])[1]
+    while left.plain[:1].isspace():
+        left = left[1:]
+    more = left.wrap(out, out.width - indent, overflow="fold")
+    return Text("\n").join([first, *(Text(" " * indent) + line for line in more)])
+
+
 class Stream:
     """Turns records into lines, and counts.
 
@@ -174,8 +193,18 @@ class Stream:
         """Take in one record, print its line if it deserves one."""
         self.ts = max(self.ts, getattr(record, "ts", 0))
         words = self.words(record)
-        if words is not None and self._out is not None:
-            self._out.print(self.line(record, *words), soft_wrap=True)
+        if words is None or self._out is None:
+            return
+        line = self.line(record, *words)
+        if self._out.is_terminal:
+            self._out.print(hung(line, self._indent, self._out))
+        else:
+            self._out.print(line, soft_wrap=True)
+
+    @property
+    def _indent(self) -> int:
+        """Where the text of a line begins: after the time, the symbol and the word."""
+        return len("2025-01-01 00:00") + self._width + WORD + 6
 
     def status(self) -> str:
         """Where the run stands, in one line."""
@@ -191,7 +220,7 @@ class Stream:
         ts = record.exit_ts if isinstance(record, Trade) else record.ts
         symbol = getattr(record, "symbol", "")
         head = (when(ts), "dim"), "  ", (f"{symbol:<{self._width}}", "bold" if what[1] else "")
-        return Text.assemble(*head, "  ", (f"{what[0]:<6}", what[1]), "  ", why)
+        return Text.assemble(*head, "  ", (f"{what[0]:<{WORD}}", what[1]), "  ", why)
 
     def words(self, record: Any) -> tuple[Styled, Styled] | None:
         """What `record` is called, and why it happened, each with its style; None where it is not worth a line."""
@@ -286,23 +315,58 @@ def facts(title: str, rows: Mapping[str, str | Styled]) -> Table:
     return table
 
 
-def grid(title: str, heading: Sequence[str], rows: Sequence[Sequence[str | Styled]]) -> Table:
-    """A table whose first column is text and whose others are numbers."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+class Grid:
+    """A table whose first column is text and whose others are numbers. Numbers are never cut: where the screen is narrow, the
+    columns of `dispensable` are left out, the first of them first."""
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim")
-    for i, name in enumerate(heading):
-        table.add_column(name, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else Text(*cell) for cell in row))
-    return table
+    def __init__(
+        self, title: str, heading: Sequence[str], rows: Sequence[Sequence[str | Styled]], dispensable: Sequence[str] = ()
+    ) -> None:
+        self.title, self.heading, self.rows, self.dispensable = title, heading, rows, dispensable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Table]:
+        from rich.measure import Measurement
+
+        left = list(self.heading)
+        for name in (None, *self.dispensable):
+            if name is not None:
+                left.remove(name)
+            table = self._table(left)
+            if Measurement.get(console, options.update(max_width=10_000), table).maximum <= options.max_width:
+                break
+        yield table
+
+    def _table(self, names: Sequence[str]) -> Table:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        shown = [i for i, name in enumerate(self.heading) if name in names]
+        table = Table(
+            title=self.title,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1),
+            header_style="dim",
+        )
+        for i in shown:
+            table.add_column(self.heading[i], justify="right" if i else "left", no_wrap=i > 0, overflow="ellipsis" if i else "fold")
+        for row in self.rows:
+            cells = (row[i] for i in shown)
+            table.add_row(*(Text(cell) if isinstance(cell, str) else Text(*cell) for cell in cells))
+        return table
 
 
-def breakdown(title: str, rows: Sequence[report.Row]) -> Table:
+def grid(title: str, heading: Sequence[str], rows: Sequence[Sequence[str | Styled]], dispensable: Sequence[str] = ()) -> Grid:
+    """A `Grid`, as a screen of any width can hold it."""
+    return Grid(title, heading, rows, dispensable)
+
+
+def breakdown(title: str, rows: Sequence[report.Row]) -> Grid:
     """Trades by what they share."""
     heading = ("", "trades", "won", "win rate", "profit factor", "held", "fees", "funding", "net")
+    dispensable = ("profit factor", "won", "held", "funding", "fees")
     return grid(
         title,
         heading,
@@ -320,4 +384,5 @@ def breakdown(title: str, rows: Sequence[report.Row]) -> Table:
             )
             for row in rows
         ],
+        dispensable,
     )

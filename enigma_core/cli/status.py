@@ -60,7 +60,9 @@ def _show(s: dict[str, Any], path: Path) -> None:
     if s["held"]:
         heading = ("symbol", "side", "contracts", "leverage", "entry", "mark", "stop", "unrealised", "since")
         out.print()
-        out.print(display.grid("Open positions", heading, [_held(p, display, report) for p in s["held"]]))
+        out.print(
+            display.grid("Open positions", heading, [_held(p, display, report) for p in s["held"]], ("since", "leverage", "stop"))
+        )
 
 
 def _held(p: dict[str, Any], display: Any, report: Any) -> tuple[Any, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from enigma_core import report
 from enigma_core.cli import display
 from enigma_core.model import Class, DayOpened, Decision, Fill, Funded, Marked, Order, OrderEnded, Purpose, Sizing, Trade, Verdict
 
@@ -238,3 +240,35 @@ def test_amounts_that_are_not_zero_never_read_as_zero(value: str, text: str) -> 
 )
 def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
     assert display.spell(seconds) == text
+
+
+@pytest.mark.parametrize("width", [60, 80, 110, 140])
+def test_a_narrow_terminal_breaks_a_line_between_words_under_its_text(width: int) -> None:
+    out = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True, highlight=False, markup=False)
+    stream = display.Stream(out, [BTC])
+    stream(trade())
+    stream(decision(klass=Class.BUY, verdicts=refused("score", "a_gate_with_a_long_name", "trend").verdicts))
+    assert isinstance(out.file, io.StringIO)
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in out.file.getvalue().splitlines()]
+    whole = said(trade(), decision(klass=Class.BUY, verdicts=refused("score", "a_gate_with_a_long_name", "trend").verdicts))
+    assert all(len(line) <= width for line in lines)
+    assert " ".join(lines).split() == whole.split()
+    indent = " " * (41 if width >= 80 else 4)
+    assert len(lines) > 2 or width == 140
+    assert all(line.startswith("2025-") or (line.startswith(indent) and line[len(indent)] != " ") for line in lines)
+
+
+@pytest.mark.parametrize("width", [160, 80, 50])
+def test_a_narrow_table_has_fewer_columns_and_whole_numbers(width: int) -> None:
+    row = report.by_symbol([trade("1234567.89")])[0]
+    out = Console(file=io.StringIO(), width=width)
+    out.print(display.breakdown("By symbol", [row]))
+    assert isinstance(out.file, io.StringIO)
+    text = out.file.getvalue()
+    assert "…" not in text
+    assert "+1,234,567.89" in text
+    assert max(map(len, text.splitlines())) <= width
+    heads = ("trades", "won", "win rate", "profit factor", "held", "fees", "funding", "net")
+    shown = [head for head in heads if head in text]
+    assert {"trades", "net"} <= set(shown)
+    assert (len(shown) == 8) is (width == 160)
