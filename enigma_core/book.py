@@ -135,7 +135,8 @@ class Book:
             for position in self.positions.values():
                 total += position.margin
             for order in self.entries.values():
-                total += order.margin
+                filled = self.orders[order.id].filled
+                total += order.margin if not filled else order.margin * (order.quantity - filled) / order.quantity
             self._margin = total
         return self._margin
 

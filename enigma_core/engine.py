@@ -131,6 +131,9 @@ class Engine:
             filled = report.order_id if isinstance(report, Fill) else ""
             out.extend(Cancel(ts=report.ts, order_id=o.id, symbol=symbol) for o in resting if o.id != filled)
             self._call_off(symbol, report.ts, out)
+            if trade.net < 0 and clears_streak(self.plan.account_gates, self.book):
+                text = f"{self.book.losses_in_row} losing trades in a row: no entries before the next risk day"
+                out.append(Note(report.ts, "halted", "the circuit breaker has tripped", text))
         elif isinstance(report, Fill) and working is not None:
             if working.order.purpose is Purpose.ENTRY:
                 self._protect(report, out)

@@ -307,13 +307,17 @@ class Session:
         if isinstance(event, Command):
             self._write(self._engine.step(event))
             return
+        strange = (
+            event.bars.keys() - self._markets.keys() if isinstance(event, BarsClosed) else {event.symbol} - self._markets.keys()
+        )
+        if strange:
+            raise DataError(f"feed {self.feed.name} told of {', '.join(sorted(strange))}, which this run does not trade")
         if not isinstance(event, BarsClosed):
             self._markets[event.symbol].see(event)
             self._write(drive(self._engine, self._venue, event))
             return
         for bar in event.bars.values():
-            # written so that NaN fails
-            if not (0 < bar.low <= bar.open <= bar.high < math.inf and bar.low <= bar.close <= bar.high):
+            if not _possible(bar):
                 raise DataError(f"feed {self.feed.name} gave a bar that cannot be: {bar}")
         self.summary.bars += len(event.bars)
         self.summary.first_ts = self.summary.first_ts or event.ts
@@ -369,6 +373,8 @@ class Session:
             self._tell("enigma_closed", trade=record)
         elif type(record) is StateSet and record.state != "ACTIVE":
             self._tell("enigma_halted", reason=record.reason)
+        elif type(record) is Note and record.event == "halted":
+            self._tell("enigma_halted", reason=record.text)
         if self._notes is not None and type(record) is not Cancel and (note := note_of(record)) is not None:
             self._notes.tell(note)
 
@@ -385,6 +391,12 @@ class Session:
         self._tell("enigma_stopped", reason=self.summary.reason)
         if self._notes is not None:
             await self._notes.close()
+
+
+def _possible(bar: Bar) -> bool:
+    # written so that NaN fails
+    prices = 0 < bar.low <= bar.open <= bar.high < math.inf and bar.low <= bar.close <= bar.high
+    return prices and 0 <= bar.volume < math.inf
 
 
 def _bars_since(history: Candles, ts: int) -> list[Bar]:

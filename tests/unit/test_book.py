@@ -273,7 +273,7 @@ def test_r12_a_half_filled_entry_is_counted_as_if_it_had_filled() -> None:
     book.apply(into)
     book.apply(fill(into, "50000.0", 12))
     assert book.slots == 1
-    assert book.margin == 200 + 100, "the order keeps its whole reservation until it is done"
+    assert book.margin == 100 + 100, "half is a position, half is reserved"
     book.apply(fill(into, "50000.0", 12, ts=2))
     assert book.margin == 200
 
@@ -362,7 +362,7 @@ def test_the_same_order_again_is_the_same_order() -> None:
     book.apply(fill(into, "50000.0", 12))
     book.apply(order())
     assert book.orders["d-in"].filled == 12
-    assert book.margin == 300
+    assert book.margin == 200
 
 
 # laws

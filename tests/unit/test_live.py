@@ -306,9 +306,7 @@ def test_p06_failing_on_many_symbols_at_one_moment_is_one_failure_and_all_are_sp
     plan = Plan(timeframes=ONE, indicators={"bad": Misbehaving()})
     evaluators = [LiveEvaluator(symbol, "5m", plan, quarantine) for symbol in "ABCD"]
     walks = [walk(e, random_candles(e.symbol, 4, 1)) for e in evaluators]
-    faults = []
-    for moment in zip(*walks, strict=True):
-        faults.append([now.faults_at(0)[0] for now in moment])
+    faults = [[now.faults_at(0)[0] for now in moment] for moment in zip(*walks, strict=True)]
     assert faults[:2] == [["bad on 5m raised ValueError: no idea"] * 4] * 2
     assert faults[3] == ["bad on 5m is switched off"] * 4
     assert len(quarantine.news()) == 1
