@@ -181,6 +181,11 @@ class SimulatedVenue:
                     if held.quantity:
                         yield from self._range(held, bar)
                     held.until = bar.end
+            for symbol, held in self.held.items():
+                if held.marked:
+                    # its bar is missing, so the mark has the last word: nothing waits beyond its moment
+                    yield from self._settle(held, symbol, held.liquidation, held.until, event.ts + 1)
+                    yield self._liquidate(held, symbol, event.ts)
         elif isinstance(event, MarkSeen):
             held = self.held.get(event.symbol)
             if held is not None and held.quantity and held.side * (event.mark - held.liquidation) <= 0:

@@ -30,7 +30,6 @@ from enigma_core.plan import Plan, Risk
 from enigma_core.records import Started
 from enigma_core.shells import run
 from enigma_core.shells.stream import RunStarted
-from enigma_plugins.executors.paper import Paper
 from enigma_plugins.exits.stop_loss import StopLoss
 from enigma_plugins.exits.take_profit import TakeProfit
 from enigma_plugins.feeds.synthetic import Synthetic
@@ -45,11 +44,7 @@ SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=4)
 def recorded(case: tuple[Any, ...], seen: Sequence[MarketEvent] = ()) -> Plan:
     """The plan of a case, on paper over its market."""
     plan, candles, instruments, funding = case
-    executor = Paper(book_max_age=BAR)
-    return on(
-        msgspec.structs.replace(plan, executor=executor),
-        Given(candles=candles, instruments=instruments, settled=funding, seen=tuple(seen)),
-    )
+    return on(plan, Given(candles=candles, instruments=instruments, settled=funding, seen=tuple(seen)))
 
 
 @settings(max_examples=12)
@@ -311,6 +306,20 @@ def test_funding_of_the_moment_of_an_entry_from_the_book_is_not_charged_after_a_
     assert SYMBOLS[0] in account(home)["positions"]
     ran(plan, home)
     assert_same_facts(home, tmp_path / "whole")
+
+
+def test_a_mark_beyond_liquidation_counts_at_the_next_close_though_the_bar_is_missing_and_the_run_restarted(
+    tmp_path: Path,
+) -> None:
+    crash = MarkSeen(START + 22 * BAR + 1000, SYMBOLS[0], 1.0, 1.0)
+    plan = long_held([crash], missing=range(20, 30))
+    whole = ran(plan, tmp_path / "whole")
+    assert [(t.exit_reason, t.exit_ts) for t in whole.trades if t.symbol == SYMBOLS[0]][:1] == [("liquidation", START + 23 * BAR)]
+    for events in range(21, 26):
+        home = tmp_path / str(events)
+        ran(plan, home, clock=Ending(events))
+        ran(plan, home)
+        assert_same_facts(home, tmp_path / "whole")
 
 
 def test_x07_a_thin_book_fills_in_part_and_the_stop_covers_what_has_filled(tmp_path: Path) -> None:
