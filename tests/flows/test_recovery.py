@@ -26,6 +26,8 @@ from enigma_core.home import Home
 from enigma_core.journal import Journal
 from enigma_core.market import BookSeen, FundingSeen, MarketEvent, MarkSeen
 from enigma_core.model import Candles, DayOpened, Decision, Fill, Funded, Order, Purpose, Trade
+from enigma_core.parts import Bools, Exit, Holding
+from enigma_core.parts import Path as Since
 from enigma_core.plan import Plan, Risk
 from enigma_core.records import Started
 from enigma_core.shells import run
@@ -221,6 +223,24 @@ def test_r01_a_restart_before_or_after_midnight_keeps_the_days_opening_equity(tm
             ran(plan, home, clock=Ending(last=day + minutes * 60_000))
             ran(plan, home)
             assert_same_facts(home, tmp_path / "whole")
+
+
+class Patience(Exit, frozen=True, kw_only=True):
+    """Closes after so many bars, whatever they were."""
+
+    name = "patience"
+
+    bars: int = 9
+
+    def closes(self, position: Holding, path: Since) -> Bools:
+        held: Bools = np.arange(1, path.close.shape[-1] + 1) >= self.bars
+        return np.broadcast_to(held, path.close.shape)
+
+
+@pytest.mark.parametrize("bars", [1, 2, 9])
+def test_p01_exits_see_every_bar_since_the_entry_after_a_restart_too(bars: int) -> None:
+    exits = {"stop_loss": StopLoss(roi=0.3), "patience": Patience(bars=bars)}
+    assert assert_same_whenever_it_dies(market(200, exits=exits), [0.1, 0.33, 0.5, 0.77, 0.8]) > 5
 
 
 def test_p01_a_restart_tells_what_it_goes_on_with(tmp_path: Path) -> None:
