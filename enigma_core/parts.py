@@ -7,7 +7,7 @@ engine. Pure kinds (indicator, gate, sizer, exit) touch neither clock, network n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -255,7 +255,12 @@ class Feed(Part, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "feed"
     simulated: ClassVar[bool] = False
-    """True when the feed's time is its own, so that a shell may run it at any speed."""
+    """True when the feed's time is its own, so that a shell may run it at any `speed`."""
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as real time a simulated feed is run, 0 for as fast as possible; most have it as a setting."""
+        return 0.0
 
     def identity(self) -> str:
         """What market this is, in one line: a paper account belongs to one market."""
@@ -280,6 +285,11 @@ class Feed(Part, frozen=True, kw_only=True):
     def funding(self, symbol: str) -> Funding | None:
         """Settlements over the history, None where the feed has none."""
         return None
+
+    def report(self, symbols: Iterable[str] | None = None) -> Mapping[str, object]:
+        """What was found in the data of `symbols` (all of them without it), by symbol: `str` says it, and it is true where a
+        person should know, such as of gaps."""
+        return {}
 
     def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
         """Events in order of time, those after `since` (ms) only. A simulated feed does not wait.

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--data", type=click.Path(), metavar="DIR", help="Folder of candle files (csv, csv.gz, Parquet), or one file.")
 @options.settings_options
-@click.option("--timerange", metavar="START-END", help="Days to trade, as in 20250310-20250401; either may be left out.")
+@click.option(
+    "--timerange",
+    metavar="START-END",
+    help="Days to trade, as in 20250310-20250401, or one end. Earlier bars warm up.",
+)
 @click.option("--funding", type=click.Path(), metavar="DIR", help="Folder of NAME_funding files.")
 @click.option("--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the trades to a CSV file.")
 @click.option("--journal", type=click.Path(path_type=Path), metavar="FILE", help="Write what happened to a new journal file.")
@@ -166,16 +170,14 @@ def _found(plan: Plan, candles: Mapping[str, Candles], multipliers: Mapping[str,
 
 def _oddities(feed: Feed, candles: Mapping[str, Candles]) -> list[str]:
     """What the feed found in its data that a person should know: gaps, repeated bars."""
-    look = getattr(feed, "report", None)
-    if look is None:
-        return []
-    return [str(each) for each in look(candles).values() if each.gaps or each.duplicates]
+    return [str(found) for found in feed.report(candles).values() if found]
 
 
 def _shortfalls(result: Result) -> list[str]:
     """What the data is too coarse for, and which parts failed."""
-    coarse = ", ".join({name: None for evaluation in result.evaluations.values() for name in evaluation.left_out})
-    said = [f"{coarse}: the data cannot make bars of that length, so timeframes.available goes without"] if coarse else []
+    from enigma_core.shells.failings import not_made
+
+    said = not_made(name for evaluation in result.evaluations.values() for name in evaluation.left_out)
     return said + [f"{fault} ({'once' if times == 1 else f'{times:,} times'})" for fault, times in result.faults.items()]
 
 

@@ -17,6 +17,12 @@ def _alike(sentence: str) -> str:
     return _NUMBER.sub("#", sentence)
 
 
+def not_made(timeframes: Iterable[str]) -> list[str]:
+    """The sentence about timeframes of the settings that the data is too coarse for; none where there are none."""
+    names = ", ".join(dict.fromkeys(timeframes))
+    return [f"{names}: the data cannot make bars of that length, so timeframes.available goes without"] if names else []
+
+
 class Failings:
     """Counts them. `times` has each sentence as it was first said, and how often it held."""
 

@@ -30,6 +30,7 @@ from enigma_core.plugins import Catalogue
 from enigma_core.records import Started
 from enigma_core.shells.clock import PacedClock, WallClock
 from enigma_core.shells.driving import drive
+from enigma_core.shells.failings import not_made
 from enigma_core.shells.notes import Notes, note_of
 from enigma_core.timeframes import milliseconds
 
@@ -100,8 +101,7 @@ async def run(
     journal = home.journal(plan.mode, feed.identity(), fresh=fresh)
     try:
         session.recover(journal, tuple(home.told), str(home.path))
-        speed = getattr(feed, "speed", 0.0)
-        await session.trade(stop or asyncio.Event(), clock or (PacedClock(speed) if feed.simulated else WallClock()))
+        await session.trade(stop or asyncio.Event(), clock or (PacedClock(feed.speed) if feed.simulated else WallClock()))
     except BaseException as error:
         session.summary.reason = str(error) or type(error).__name__
         raise
@@ -177,7 +177,7 @@ class Session:
                 positions=tuple(self._book.positions),
                 recovered=self._since is not None,
                 home=home,
-                told=told,
+                told=(*told, *not_made(t for e in self._evaluators.values() for t in e.left_out)),
             )
         )
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from markets import Momentum, Range, instrument, plan, random_candles
+from runs import Given, on, ran
 
 from enigma_core.lines import Floats
 from enigma_core.model import Candles, Instrument, Signal, Sizing
-from enigma_core.parts import Account, AccountGate, Bools, Exit, Holding, Indicator, MarketGate, Path, Sizer
+from enigma_core.parts import Account, AccountGate, Bools, Exit, Holding, Indicator, MarketGate, Sizer
+from enigma_core.parts import Path as Bars
+from enigma_core.plan import Timeframes
 from enigma_core.scoring import Evaluation
 from enigma_core.shells import Result, backtest
+from enigma_core.shells.stream import RunStarted
 from enigma_plugins.exits.stop_loss import StopLoss
 from enigma_plugins.gates.score import Score
 
@@ -94,16 +99,16 @@ class BrokenClose(Exit, frozen=True, kw_only=True):
 
     name = "broken_close"
 
-    def closes(self, position: Holding, path: Path) -> Bools | None:
+    def closes(self, position: Holding, path: Bars) -> Bools | None:
         raise ValueError("no wish")
 
 
-def traded(jump: bool, start: int | None = None, **changes: object) -> Result:
+def traded(jump: bool, start: int | None = None, **changes: Any) -> Result:
     return backtest(plan(**changes), {AAA: random_candles(AAA, 600, 3)}, {AAA: instrument(AAA)}, start=start, jump=jump)
 
 
 SOUND = {"a": Momentum(), "b": Momentum(period=7), "c": Momentum(period=1), "atr": Range()}
-CASES: list[tuple[dict[str, object], str]] = [
+CASES: list[tuple[dict[str, Any], str]] = [
     ({"indicators": {**SOUND, "raising": Raising()}}, "indicator raising on 5m raised ZeroDivisionError: by zero; it did not vote"),
     ({"market_gates": {"broken": BrokenMarket()}}, "gate broken: raised ValueError: no measure; nothing got past it"),
     ({"account_gates": {"broken": BrokenAccount()}}, "gate broken: raised ValueError: no account; nothing got past it"),
@@ -113,7 +118,7 @@ CASES: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "sentence"), CASES, ids=["indicator", "market gate", "account gate", "stop", "close"])
-def test_a_part_that_fails_is_named_alike_by_both_shells(changes: dict[str, object], sentence: str) -> None:
+def test_a_part_that_fails_is_named_alike_by_both_shells(changes: dict[str, Any], sentence: str) -> None:
     jumping, plain = (traded(jump, **changes) for jump in (True, False))
     assert jumping.faults == plain.faults
     assert list(jumping.faults) == [sentence]
@@ -145,6 +150,18 @@ def test_faults_before_the_start_are_not_counted(jump: bool) -> None:
     indicators = {**SOUND, "wild": Wild()}
     assert sum(traded(jump, int(candles.ts[55]), indicators=indicators).faults.values()) == 1
     assert traded(jump, int(candles.ts[300]), indicators=indicators).faults == {}
+
+
+def test_a_run_says_what_its_data_cannot_make(tmp_path: Path) -> None:
+    feed = Given(candles={AAA: random_candles(AAA, 30, 3, timeframe="15m")}, instruments={AAA: instrument(AAA)})
+    settings = plan(timeframes=Timeframes(primary="30m", secondary=None, available=("5m", "15m", "30m")))
+    (begun,) = ran(on(settings, feed), tmp_path).of(RunStarted)
+    assert begun.told[-1:] == ("5m: the data cannot make bars of that length, so timeframes.available goes without",)
+
+
+def test_a_feed_need_not_know_of_speed_and_reports() -> None:
+    feed = Given(candles={}, instruments={})
+    assert (feed.speed, feed.report(), feed.report(["X"])) == (0.0, {}, {})
 
 
 @pytest.mark.parametrize("jump", [True, False])

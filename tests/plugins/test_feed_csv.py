@@ -201,6 +201,7 @@ def test_one_bar_is_allowed(tmp_path: Path) -> None:
     feed = Csv(data=str(write(tmp_path / "BTCUSDT-5m.csv", rows(1))))
     assert columns(feed.history(BTC, "5m")) == [[START], [100.5], [102.5], [99.5], [101.5], [10.25]]
     assert feed.report()[BTC].gaps == 0
+    assert not feed.report()[BTC]
     nameless = Csv(data=str(write(tmp_path / "ETHUSDT.csv", rows(1))))
     assert nameless.base_timeframe() == "1m"
 
@@ -210,6 +211,7 @@ def test_gaps_and_exact_repeats_are_counted_and_allowed(tmp_path: Path) -> None:
     lines = [*lines[:4], lines[3], *lines[6:10], *lines[11:], lines[-1]]
     feed = Csv(data=str(write(tmp_path / "BTCUSDT-5m.csv", lines)))
     report = feed.report()[BTC]
+    assert report
     assert (report.bars, report.gaps, report.missing, report.duplicates) == (17, 2, 3, 2)
     assert (report.first_gap_ts, report.longest_gap, report.longest_gap_ts) == (START + 4 * STEP, 2, START + 4 * STEP)
     assert (np.diff(feed.history(BTC, "5m").ts) > 0).all()

@@ -38,6 +38,9 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
     longest_gap_ts: int | None
     duplicates: int
 
+    def __bool__(self) -> bool:
+        return bool(self.gaps or self.duplicates)
+
     def __str__(self) -> str:
         text = f"{self.symbol} {self.timeframe}: {self.bars:,} bars, {day(self.first_ts)} to {day(self.last_ts)}"
         if self.first_gap_ts is not None and self.longest_gap_ts is not None:
