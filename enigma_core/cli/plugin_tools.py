@@ -18,6 +18,7 @@ from enigma_core.cli.plugin_templates import MODULES, package
 from enigma_core.errors import PluginError
 
 if TYPE_CHECKING:
+    from enigma_core.parts import Part
     from enigma_core.plugins import Catalogue, Offer
     from enigma_core.testing import Finding
 
@@ -80,7 +81,36 @@ def _named(catalogue: Catalogue, offers: list[Offer], name: str) -> list[Offer]:
 
 
 def _row(offer: Offer) -> dict[str, str]:
-    return {"kind": offer.kind, "name": offer.name, "distribution": offer.distribution, "version": offer.version}
+    return {
+        "kind": offer.kind,
+        "name": offer.name,
+        "section": _section(offer.part),
+        "distribution": offer.distribution,
+        "version": offer.version,
+    }
+
+
+def _origin(distribution: str, version: str) -> str:
+    return f"{distribution} {version}".rstrip()
+
+
+def _section(part: type[Part]) -> str:
+    """The section of the configuration that takes the part."""
+    from enigma_core.config.defaults import CLASSES, MANY, ONE
+    from enigma_core.parts import kind_of
+
+    kind = kind_of(part)
+    fitting = [section for section, of in (*ONE.items(), *MANY.items()) if of == kind]
+    return next(section for section in fitting if issubclass(part, CLASSES.get(section, part)))
+
+
+def _switched_on(section: str, name: str) -> str:
+    """How a run comes to use the part."""
+    from enigma_core.config.defaults import ONE
+
+    if section in ONE:
+        return f'enigma run --set {section}.use={name}, or "{section}": {{"use": "{name}"}} in strategy_config.json'
+    return f'enigma run --set {section}.{name}.enabled=true, or "{section}": {{"{name}": {{}}}} in strategy_config.json'
 
 
 def _told(finding: Finding) -> dict[str, str]:
@@ -90,7 +120,7 @@ def _told(finding: Finding) -> dict[str, str]:
 def _show(results: list[tuple[Offer, list[Finding]]], faults: list[str]) -> None:
     for offer, findings in results:
         mark = click.style("broken", fg="red") if findings else click.style("sound ", fg="green")
-        click.echo(f"{mark}  {offer.kind} {offer.name} ({offer.distribution} {offer.version})")
+        click.echo(f"{mark}  {offer.kind} {offer.name} ({_origin(offer.distribution, offer.version)})")
         for finding in findings:
             click.echo(f"        {finding.rule}: {finding.text}")
     for sentence in faults:
@@ -114,6 +144,7 @@ def new(kind: str, name: str, folder: Path | None, as_json: bool) -> None:
         plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_0123456789")
         hint = f"; did you mean {plain}?" if NAME.fullmatch(plain) else ""
         raise click.UsageError(f"{name!r} is no part's name: a small letter, then small letters, digits and _{hint}")
+    from enigma_core.config.defaults import MANY, ONE
     from enigma_core.plugins import Catalogue
 
     taken = Catalogue.installed().parts(kind).get(name)
@@ -136,6 +167,7 @@ def new(kind: str, name: str, folder: Path | None, as_json: bool) -> None:
     for path in sorted(files):
         click.echo(f"  {path}")
     click.echo(f"Next: pip install -e {folder} && enigma plugins check {name}")
+    click.echo(f"Then switch it on: {_switched_on(kind if kind in ONE else next(s for s, of in MANY.items() if of == kind), name)}")
 
 
 @click.command()
@@ -159,7 +191,8 @@ def install(distribution: str, pip_options: tuple[str, ...], as_json: bool) -> N
     else:
         click.echo(f"Installed {', '.join(names) or distribution}.")
         for row in came:
-            click.echo(f"  {row['kind']} {row['name']} ({row['distribution']} {row['version']})")
+            click.echo(f"  {row['kind']} {row['name']} ({_origin(row['distribution'], row['version'])})")
+            click.echo(f"    to switch it on: {_switched_on(row['section'], row['name'])}")
         if not came and not faults:
             click.echo("  It offers no part to the engine: its metadata has no entry point in the group 'enigma'.")
     if faults:

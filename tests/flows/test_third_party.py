@@ -208,17 +208,20 @@ def test_shell_blocks_of_the_guide_work_as_they_stand(environment: Environment) 
     for line in block.splitlines():
         tool, *arguments = line.split()
         shown.append(environment.run(*modules[tool], *arguments, **offline).stdout)
-    new, _, checked, tested, listed = shown
+    new, _, checked, tested, listed, switched_on = shown
     assert "enigma_over_average.py" in new
     assert "1 of 1 parts keep their contract" in checked
     assert "1 passed" in tested
     assert "over_average" in listed
+    assert "Then switch it on: enigma run --set indicators.over_average.enabled=true, or " in new
+    assert "the settings are sound" in switched_on
 
 
 def test_new_package_is_installed_by_the_engine_itself(environment: Environment) -> None:
     environment.enigma("plugins", "new", "exit", "best_close")
     done = environment.enigma("plugins", "install", "./enigma-best-close", "--", *OFFLINE)
     assert "exit best_close (enigma-best-close 0.1.0)" in done.stdout
+    assert "to switch it on: enigma run --set exits.best_close.enabled=true" in done.stdout
     assert environment.enigma_json("plugins", "check", "best_close")["broken"] == 0
 
 
