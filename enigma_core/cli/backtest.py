@@ -16,6 +16,7 @@ from enigma_core.errors import ConfigError, DataError, HomeError
 
 if TYPE_CHECKING:
     from enigma_core import report
+    from enigma_core.market import Funding
     from enigma_core.model import Candles
     from enigma_core.parts import Feed
     from enigma_core.plan import Plan
@@ -77,6 +78,7 @@ def backtest(
     assert feed is not None
     candles = {symbol: shells.opened_from(bars, span[0]) for symbol, bars in known.items()}
     instruments = {symbol: plan.instrument(symbol) for symbol in candles}
+    settled, unfunded = _settlements(feed, tuple(known), funding)
     memory = Memory() if journal is not None else None
     if memory is not None:
         start = min(int(bars.ts[0]) for bars in candles.values())
@@ -86,7 +88,7 @@ def backtest(
             plan,
             known,
             instruments,
-            {symbol: feed.funding(symbol) for symbol in known},
+            settled,
             start=span[0],
             jump=not plain,
             progress=told,
@@ -95,7 +97,7 @@ def backtest(
     if memory is not None and journal is not None:
         memory.save(journal, "backtest", feed.identity())
     found = _found(plan, candles, {s: float(i.multiplier) for s, i in instruments.items()}, result)
-    found["notes"] = [*tree.notes, *_oddities(feed, candles), *_shortfalls(result)]
+    found["notes"] = [*tree.notes, *_oddities(feed, candles), *unfunded, *_shortfalls(result)]
     found["timing"] = {"load_s": loaded - began, **result.timing, "total_s": time.perf_counter() - began}
     if export is not None:
         options.write(export, report.trades_csv(result.trades), "--export")
@@ -166,6 +168,21 @@ def _found(plan: Plan, candles: Mapping[str, Candles], multipliers: Mapping[str,
         "by_exit_reason": report.by_exit_reason(result.trades),
         "rejected": dict(sorted(result.rejected.items(), key=lambda item: -item[1])),
     }
+
+
+def _settlements(feed: Feed, symbols: tuple[str, ...], folder: str | None) -> tuple[dict[str, Funding | None], list[str]]:
+    """Funding by symbol, and what a person should know where there is none.
+
+    Raises `ConfigError` where a folder of funding was named and none of the symbols has any.
+    """
+    found = {symbol: feed.funding(symbol) for symbol in symbols}
+    without = [symbol for symbol, funding in found.items() if funding is None]
+    listed = ", ".join(without[:8]) + (f" and {len(without) - 8} more" if len(without) > 8 else "")
+    if without and len(without) < len(symbols):
+        return found, [f"funding: none on record for {listed}, not counted there"]
+    if without and folder is not None:
+        raise ConfigError(f"--funding {folder}: no file in it belongs to {listed}; they are named like BTCUSDT_funding.csv")
+    return found, ["funding: none on record, not counted"] if without else []
 
 
 def _oddities(feed: Feed, candles: Mapping[str, Candles]) -> list[str]:

@@ -115,3 +115,21 @@ def test_what_failed_and_what_the_data_is_too_coarse_for_is_said(tmp_path: Path,
     shown = CliRunner().invoke(cli.root, ["backtest", *args], catch_exceptions=False).stdout
     assert coarse in shown
     assert failed in shown
+
+
+def test_what_is_not_known_of_funding_is_said(tmp_path: Path) -> None:
+    data, rates = tmp_path / "candles", tmp_path / "rates"
+    for folder in (data, rates):
+        folder.mkdir()
+    for name, symbol in (("BTCUSDT", SYMBOLS[0]), ("ETHUSDT", SYMBOLS[1])):
+        write(data / f"{name}-5m.csv", cells(market(symbol, 3)))
+    assert "funding: none on record, not counted" in found("--data", str(data))["notes"]
+    arguments = ("--data", str(data), "--funding", str(rates))
+    write(rates / "DOGEUSDT_funding.csv", [[DAY_ONE + DAY, 0.0001]], "ts_ms,funding_rate")
+    done = CliRunner().invoke(cli.root, ["backtest", *arguments])
+    assert done.exit_code == 1
+    assert f"--funding {rates}: no file in it belongs to BTC/USDT:USDT, ETH/USDT:USDT; they are named like" in done.stderr
+    write(rates / "BTCUSDT_funding.csv", [[DAY_ONE + DAY, 0.0001]], "ts_ms,funding_rate")
+    assert "funding: none on record for ETH/USDT:USDT, not counted there" in found(*arguments)["notes"]
+    write(rates / "ETHUSDT_funding.csv", [[DAY_ONE + DAY, 0.0001]], "ts_ms,funding_rate")
+    assert not any("funding" in note for note in found(*arguments)["notes"])
