@@ -72,9 +72,11 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
 
 def damaged(path: Path, what: str) -> HomeError:
     """The error for a file that cannot be trusted."""
+    anew = ", or start with --fresh, which keeps this file under another name and begins a new one"
     return HomeError(
-        f"{path} is damaged or not ours ({what}); nothing in it was changed: put back a copy, "
-        f"or start with --fresh, which keeps this file under another name and begins a new one"
+        f"{path} is damaged or not ours ({what}); nothing in it was changed: put back a copy"
+        # the one file that --fresh puts aside
+        + (anew if path.name == "paper.sqlite" else "")
     )
 
 

@@ -144,6 +144,11 @@ def sentence(decision: Decision) -> str:
     return f"{said}: {'; '.join(against[:2])}{more}"
 
 
+def say(out: Console, text: Text, indent: int) -> None:
+    """Print `text`: on a terminal broken between words, the lines after the first indented; elsewhere in one line."""
+    out.print(hung(text, indent, out) if out.is_terminal else text, soft_wrap=True)
+
+
 def hung(text: Text, indent: int, out: Console) -> Text:
     """`text` broken between words to fit the screen, the lines after the first indented."""
     from rich.text import Text
@@ -195,11 +200,7 @@ class Stream:
         words = self.words(record)
         if words is None or self._out is None:
             return
-        line = self.line(record, *words)
-        if self._out.is_terminal:
-            self._out.print(hung(line, self._indent, self._out))
-        else:
-            self._out.print(line, soft_wrap=True)
+        say(self._out, self.line(record, *words), self._indent)
 
     @property
     def _indent(self) -> int:

@@ -129,7 +129,7 @@ def _talib() -> Iterator[Finding]:
     whole = talib().SMA(closes, timeperiod=5)
     line = talib().stream.SMA(closes[:-1], timeperiod=5)
     exact = bool(whole[-1] == 28.0 and line.update(30.0) == 28.0)
-    version = getattr(talib, "__ta_version__", b"?").decode().split()[0]
+    version = getattr(talib(), "__ta_version__", b"?").decode().split()[0]
     said = "agrees with itself over a history and bar by bar" if exact else "computes a wrong average: install it anew"
     yield Finding("TA-Lib", "ok" if exact else "fail", f"C library {version} {said}")
 

@@ -97,10 +97,15 @@ def _matching(pair: str, offered: Sequence[str], feed: Feed) -> str:
     found = [s for s in offered if bare in (re.sub(r"[^A-Z0-9]", "", s.split(":")[0]), s.split("/")[0])]
     if len(found) == 1:
         return found[0]
+    base = re.sub("USDT$", "", bare)
     with contextlib.suppress(DataError):
-        return feed.instrument(f"{re.sub('USDT$', '', bare)}/USDT:USDT").symbol
-    near = found or difflib.get_close_matches(pair.upper(), offered, 3, 0.3) or offered[:3]
-    raise DataError(f"-p {pair}: the feed has no such symbol; did you mean {' or '.join(near)}?")
+        return feed.instrument(f"{base}/USDT:USDT").symbol
+    # every symbol resembles every other in its quote currency
+    bases = {s.split("/")[0]: s for s in offered}
+    if near := found or [bases[b] for b in difflib.get_close_matches(base, bases, 3)]:
+        raise DataError(f"-p {pair}: the feed has no such symbol; did you mean {' or '.join(near)}?")
+    more = f" and {len(offered) - 8} more" if len(offered) > 8 else ""
+    raise DataError(f"-p {pair}: the feed has no such symbol; it has {', '.join(offered[:8])}{more}")
 
 
 def timerange(text: str | None) -> tuple[int | None, int | None]:

@@ -45,15 +45,17 @@ def _print(found: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     from enigma_core.cli.display import console as screen
+    from enigma_core.cli.display import say
 
     console = screen()
     if not found:
         console.print("there is no strategy here; one is a file strategies/NAME.yaml")
     for row in found:
-        console.print(Text.assemble((row["name"], "bold cyan"), f"  {row['description']}  ", (row["path"], "dim")))
+        said = f"  {row['description']}" if row["description"] else ""
+        say(console, Text.assemble((row["name"], "bold cyan"), said, "  ", (row["path"], "dim")), 2)
         if row["fault"]:
-            console.print(Text(f"  {row['fault']}", "red"))
+            say(console, Text(f"  {row['fault']}", "red"), 4)
         elif not row["changes"]:
             console.print(Text("  changes nothing", "dim"))
         for path, value in row["changes"].items():
-            console.print(Text.assemble((f"  {path} = ", "dim"), json.dumps(value, default=str)))
+            say(console, Text.assemble((f"  {path} = ", "dim"), json.dumps(value, default=str)), 4)

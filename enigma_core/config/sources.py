@@ -76,7 +76,7 @@ def scalar(text: str) -> Any:
 
 def _json(path: Path, text: str) -> Any:
     if not text.strip():
-        return None
+        raise ConfigError(f"{path} is empty; a configuration without settings is {{}}, and without the file the defaults hold")
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)

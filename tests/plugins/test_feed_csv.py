@@ -486,3 +486,44 @@ def test_no_bytes_break_the_reader(noise: bytes, header: bool) -> None:
             said = str(error)
         assert str(path) in said
         assert ": 0 bars" not in said
+
+
+def test_two_files_of_one_symbol_are_named_both(tmp_path: Path) -> None:
+    for name in ("BTCUSDT.csv", "XBTUSDTM.csv"):
+        write(tmp_path / name, rows(6))
+    told = refusal(tmp_path)
+    assert told == f"{tmp_path}/BTCUSDT.csv and XBTUSDTM.csv both stand for {BTC}, and their times overlap: keep one of them"
+
+
+def test_files_that_follow_each_other_may_share_a_bar(tmp_path: Path) -> None:
+    lines = rows(6)
+    write(tmp_path / "BTCUSDT-5m-2025-01.csv", lines[:4])
+    write(tmp_path / "BTCUSDT-5m-2025-02.csv", lines[3:])
+    feed = Csv(data=str(tmp_path))
+    assert len(feed.history(BTC, "5m")) == 6
+    assert str(feed.report()[BTC]).endswith("1 repeated bar dropped")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\n1,2,3\n", "BTCUSDT.csv:1: the line is blank; the first line should be a header"),
+        (b"\x7fELF\x02\x01\x00\x00,\xff\n1,2\n", "BTCUSDT.csv: this is no text"),
+        (b"\x1f\x8b\x08,\x00\n", "BTCUSDT.csv: this is no text"),
+        (b",,,\n1,2,3,4\n", "the header has no names"),
+        (b"\xc2\x9b31m,b\n1,2\n", "the header has ?31m, b"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_without_a_stray_byte(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "BTCUSDT.csv"
+    path.write_bytes(content)
+    told = refusal(path)
+    assert words in told
+    assert told.isprintable()
+
+
+def test_one_gap_is_one_gap(tmp_path: Path) -> None:
+    lines = rows(8)
+    del lines[3]
+    feed = Csv(data=str(write(tmp_path / "BTCUSDT-5m.csv", lines)))
+    assert ", 1 gap (1 bar missing, the first at " in str(feed.report()[BTC])

@@ -15,6 +15,7 @@ from pathlib import Path
 import click as plain_click
 import pytest
 import rich_click as click
+from candle_files import rows, write
 from click.testing import CliRunner
 
 from enigma_core import cli
@@ -238,8 +239,24 @@ def test_symbols_may_be_typed_short_and_are_looked_for_beyond_those_on_offer() -
     )
     assert options.pick(feed, [], ("XRP/USDT:USDT",)) == ("XRP/USDT:USDT",)
     assert options.pick(feed, [], ()) == feed.symbols()
-    with pytest.raises(DataError, match="-p bitcoin: the feed has no such symbol; did you mean"):
+    with pytest.raises(DataError, match=r"-p bitcoin: the feed has no such symbol; did you mean BTC/USDT:USDT\?"):
         options.pick(feed, ["bitcoin"], ())
+
+
+def test_a_symbol_like_no_other_is_answered_with_what_there_is(tmp_path: Path) -> None:
+    for name in ("BTC", "ETH", "SOL", "XRP", "ADA", "BNB", "LTC", "LINK", "TRX", "UNI"):
+        write(tmp_path / f"{name}USDT-5m.csv", rows(3))
+    feed = Catalogue.load().part("feed", "csv").part(data=str(tmp_path))
+    assert isinstance(feed, Feed)
+    first = (
+        "ADA/USDT:USDT, BNB/USDT:USDT, BTC/USDT:USDT, ETH/USDT:USDT, LINK/USDT:USDT, LTC/USDT:USDT, SOL/USDT:USDT, TRX/USDT:USDT"
+    )
+    for typed in ("PEPE", "pepe/usdt", "PEPEUSDT"):
+        with pytest.raises(DataError) as caught:
+            options.pick(feed, [typed], ())
+        assert str(caught.value) == f"-p {typed}: the feed has no such symbol; it has {first} and 2 more"
+    with pytest.raises(DataError, match=f"there are {first} and 2 more"):
+        feed.history("PEPE/USDT:USDT", "5m")
 
 
 def test_backtest_without_data_folder_says_which(tmp_path: Path) -> None:

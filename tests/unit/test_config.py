@@ -431,11 +431,18 @@ def test_a_file_that_is_absent_binary_or_a_folder_is_refused(tmp_path: Path) -> 
         load("folder.json", env={})
 
 
-def test_a_byte_order_mark_and_an_empty_file_do_no_harm() -> None:
+def test_a_byte_order_mark_and_a_file_of_comments_do_no_harm() -> None:
     Path("a.json").write_bytes(b'\xef\xbb\xbf{"leverage": {"max": 3}}')
     assert plan(config="a.json").leverage.max == 3
     Path("b.yaml").write_text("# nothing yet\n")
     assert plan(config="b.yaml").leverage.max == 10
+
+
+@pytest.mark.parametrize("content", ["", " \n", "\ufeff"])
+def test_a_configuration_that_lost_its_content_is_refused(content: str) -> None:
+    Path("strategy_config.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"^strategy_config\.json is empty; a configuration without settings is \{\}"):
+        load(env={})
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,14 @@ def test_what_a_removed_database_left_behind_is_not_played_into_the_new_one(tmp_
     assert (tmp_path / "paper.sqlite.old-wal").read_bytes() == b"left behind"
 
 
+def test_only_the_paper_account_of_a_home_is_begun_anew_by_fresh(tmp_path: Path) -> None:
+    for name, wanted in (("paper.sqlite", True), ("live.sqlite", False), ("backtest.sqlite", False)):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(HomeError, match="put back a copy") as caught:
+            database.stamp(tmp_path / name)
+        assert ("--fresh" in str(caught.value)) is wanted
+
+
 def test_a_half_made_database_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "paper.sqlite.new").write_bytes(b"half")
     with Home.open(tmp_path) as home:

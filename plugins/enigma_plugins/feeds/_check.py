@@ -42,13 +42,18 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.gaps or self.duplicates)
 
     def __str__(self) -> str:
-        text = f"{self.symbol} {self.timeframe}: {self.bars:,} bars, {day(self.first_ts)} to {day(self.last_ts)}"
+        text = f"{self.symbol} {self.timeframe}: {counted(self.bars, 'bar')}, {day(self.first_ts)} to {day(self.last_ts)}"
         if self.first_gap_ts is not None and self.longest_gap_ts is not None:
-            text += f", {self.gaps:,} gaps ({self.missing:,} bars missing, the first at {day(self.first_gap_ts)}"
-            text += f", the longest {self.longest_gap:,} bars at {day(self.longest_gap_ts)})"
+            text += f", {counted(self.gaps, 'gap')} ({counted(self.missing, 'bar')} missing, the first at {day(self.first_gap_ts)}"
+            text += f", the longest {counted(self.longest_gap, 'bar')} at {day(self.longest_gap_ts)})"
         if self.duplicates:
-            text += f", {self.duplicates:,} repeated bars dropped"
+            text += f", {counted(self.duplicates, 'repeated bar')} dropped"
         return text
+
+
+def counted(n: int, what: str) -> str:
+    """``1 gap``, ``2,000 gaps``."""
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def day(ts: int) -> str:

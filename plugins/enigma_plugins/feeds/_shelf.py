@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from enigma_plugins.feeds._check import DataReport, checked, commonest_step, tim
 from enigma_plugins.feeds._files import SUFFIXES, listing, place, read, stem
 from enigma_plugins.feeds._instrument import inferred
 from enigma_plugins.feeds._symbols import named
-from enigma_plugins.feeds._tables import TIME, join
+from enigma_plugins.feeds._tables import TIME, Table, join
 
 WANTED = {"ts_ms": TIME, "open": (), "high": (), "low": (), "close": (), "volume": ("vol",)}
 
@@ -48,8 +49,16 @@ class Series:
         """The bars and what was found in them. Raises `DataError` by file and line."""
         if self._read is None:
             tables = sorted((read(path, WANTED) for path in self.paths), key=lambda table: float(table.columns[0][0]))
+            self._apart(tables)
             self._read = checked(join(tables), self.symbol, self.timeframe)
         return self._read
+
+    def _apart(self, tables: list[Table]) -> None:
+        """Files that follow each other may share a moment, no more."""
+        for before, after in pairwise(tables):
+            if after.columns[0][0] < before.columns[0].max():
+                one, other = sorted(table.sources[0].path for table in (before, after))
+                raise DataError(f"{one} and {other.name} both stand for {self.symbol}, and their times overlap: keep one of them")
 
 
 class Shelf:
@@ -111,8 +120,12 @@ class Shelf:
 
     def _of(self, symbol: str) -> list[Series]:
         if symbol not in self.series:
-            near = difflib.get_close_matches(symbol, self.series, 3, 0.3) or list(self.symbols())[:3]
-            raise DataError(f"{symbol}: there are no candles of it in {self.place}; did you mean {' or '.join(near)}?")
+            bases = {one.split("/")[0]: one for one in self.symbols()}
+            near = [bases[base] for base in difflib.get_close_matches(symbol.split("/")[0].upper(), bases, 3)]
+            there = self.symbols()
+            more = f" and {len(there) - 8} more" if len(there) > 8 else ""
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there[:8])}{more}"
+            raise DataError(f"{symbol}: there are no candles of it in {self.place}; {hint}")
         return self.series[symbol]
 
     def _find(self) -> dict[str, list[Series]]:

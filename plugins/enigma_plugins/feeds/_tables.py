@@ -56,9 +56,8 @@ def pick(path: Path, names: Sequence[str], wanted: Columns) -> list[int]:
     """Which of a file's columns the wanted ones are. `names` are in lower case. Raises `DataError` naming those missing."""
     found = {want: [n for n in (want, *aliases) if n in names] for want, aliases in wanted.items()}
     if missing := [want for want, hits in found.items() if not hits]:
-        raise DataError(
-            f"{path}: there is no column {' and no column '.join(missing)}; the header has {clip(', '.join(names), 120)}"
-        )
+        there = clip(", ".join(filter(None, names)), 120) or "no names"
+        raise DataError(f"{path}: there is no column {' and no column '.join(missing)}; the header has {there}")
     chosen = [hits[0] for hits in found.values()]
     if twice := [name for name in chosen if names.count(name) > 1]:
         raise DataError(f"{path}: there are two columns {twice[0]!r}; leave one of them")
@@ -67,4 +66,5 @@ def pick(path: Path, names: Sequence[str], wanted: Columns) -> list[int]:
 
 def clip(text: str, limit: int = 40) -> str:
     """`text`, shortened to fit into a sentence."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= limit else text[: limit - 3] + "..."

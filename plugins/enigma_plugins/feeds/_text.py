@@ -40,6 +40,10 @@ def parse(path: Path, stream: IO[bytes], wanted: Columns, head: bool = False) ->
     first = stream.readline(BLOCK)
     if not first:
         raise DataError(f"{path}: the file is empty; it should have a header and a line for each row")
+    if not first.strip():
+        raise DataError(f"{path}:1: the line is blank; the first line should be a header")
+    if re.search(rb"[\x00-\x08\x0e-\x1f]", first):
+        raise DataError(f"{path}: this is no text; candles are csv, csv.gz or Parquet files, named by what they are")
     delimiter = next((chr(d) for d in b",;\t" if d in first), ",")
     cells = [cell.strip().strip('"').lower() for cell in first.decode("utf-8-sig", "replace").split(delimiter)]
     blocks, line = _blocks(path, stream), 2
