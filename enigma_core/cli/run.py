@@ -25,6 +25,9 @@ Observer = Callable[[Any], None]
 ENDED = "the feed has ended"
 """The reason of a `Summary` whose feed had nothing more to give."""
 
+TROUBLE = ("indicator_off", "exit_fault")
+"""Notes that a quiet run tells too, on stderr: a part has failed."""
+
 
 @click.command()
 @click.option("--feed", metavar="NAME", help="Where the market comes from. [default: the configuration's, else synthetic]")
@@ -152,9 +155,10 @@ def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observe
     from rich.text import Text
 
     from enigma_core.cli import display
+    from enigma_core.parts import Note
     from enigma_core.shells.stream import RunStarted
 
-    out = display.console()
+    out, errors = display.console(), display.console(stderr=True)
     stream = display.Stream(None if quiet else out, detail=detail)
 
     def status() -> Text:
@@ -169,6 +173,8 @@ def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observe
             if out.is_terminal:
                 live.start()
         else:
+            if quiet and isinstance(record, Note) and record.event in TROUBLE:
+                errors.print(f"{display.when(record.ts)}  {record.title}: {record.text}", style="yellow", soft_wrap=True)
             stream(record)
 
     try:

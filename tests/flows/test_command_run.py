@@ -154,11 +154,11 @@ def test_wrong_settings_are_told_all_at_once_before_anything_is_written(tmp_path
     assert not (tmp_path / "home").exists()
 
 
-def recording(folder: Path) -> Path:
-    """Two days of one symbol, a bar every half hour."""
+def recording(folder: Path, minutes: int = 30) -> Path:
+    """96 bars of one symbol."""
     folder.mkdir()
-    rows = [f"{1_735_689_600_000 + i * 1_800_000},100,101,99,100.5,10" for i in range(96)]
-    (folder / "BTCUSDT-30m.csv").write_text("ts_ms,open,high,low,close,volume\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    rows = [f"{1_735_689_600_000 + i * minutes * 60_000},100,101,99,100.5,10" for i in range(96)]
+    (folder / f"BTCUSDT-{minutes}m.csv").write_text("ts_ms,open,high,low,close,volume\n" + "\n".join(rows) + "\n", encoding="utf-8")
     return folder
 
 
@@ -202,3 +202,40 @@ def test_a_recording_at_its_end_says_so_and_how_to_begin_anew(tmp_path: Path) ->
     for out in (first, second):
         assert "goes on from here" not in out
         assert f"  enigma run --data {data} --home {tmp_path / 'home'} --fresh\n" in out
+
+
+FAULTY = """
+from enigma_core.hookspecs import hookimpl
+from enigma_core.parts import Indicator
+
+
+class Falls(Indicator, frozen=True, kw_only=True):
+    \"\"\"Fails on each bar.\"\"\"
+
+    name = "falls"
+    max_points: float = 10.0
+
+    @property
+    def warmup(self):
+        return 1
+
+    def points(self, candles):
+        raise ValueError("it fell")
+
+
+@hookimpl
+def enigma_indicators():
+    yield Falls
+"""
+
+
+def test_a_quiet_run_tells_on_stderr_that_an_indicator_is_switched_off(tmp_path: Path) -> None:
+    (tmp_path / "strategies").mkdir()
+    (tmp_path / "strategies" / "falls.py").write_text(FAULTY, encoding="utf-8")
+    data = recording(tmp_path / "candles", minutes=1)
+    options = ("--data", str(data), "--quiet", "-i", "5m", "--set", "indicators.falls.enabled=true")
+    done = enigma("run", "--home", str(tmp_path / "home"), *options, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "an indicator is switched off: " in done.stderr
+    assert "it fell" in done.stderr
+    assert "switched off" not in done.stdout
