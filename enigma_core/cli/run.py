@@ -184,7 +184,6 @@ def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observe
 
 
 def _banner(out: Console, started: RunStarted) -> None:
-    from rich.padding import Padding
     from rich.text import Text
 
     from enigma_core.cli import display
@@ -207,7 +206,7 @@ def _banner(out: Console, started: RunStarted) -> None:
         )
     )
     for line in started.told:
-        out.print(Padding(line, (0, 0, 0, 2)), style="yellow")
+        display.say(out, Text(f"  {line}", "yellow"), 2)
     out.print("Times are the market's, UTC. Ctrl-C ends it.", style="dim")
     out.print()
 

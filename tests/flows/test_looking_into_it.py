@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -152,6 +153,8 @@ def test_doctor_finds_this_installation_sound(home: Path) -> None:
     told = json.loads(call("doctor", "--home", home, "--json").output)
     assert told["ok"] is True
     found = {f["check"]: f["level"] for f in told["findings"]}
+    (talib,) = [f["text"] for f in told["findings"] if f["check"] == "TA-Lib"]
+    assert re.match(r"C library \d+\.\d+\.\d+ agrees", talib)
     assert {"python", "libraries", "TA-Lib", "home", "database", "disk", "plugins", "settings", "clock"} <= set(found)
     assert "fail" not in found.values()
     assert any("is sound: 9 records of synthetic seed=1" in f["text"] for f in told["findings"])
