@@ -105,6 +105,8 @@ class Book:
         self.losses_in_row = 0
         self.trading_state = "ACTIVE"
         self.state_reason = ""
+        self.flattening = False
+        """The account is to be flat and to stay so: whatever still fills is closed."""
         self.trades = 0
         self._last_exit: dict[str, int] = {}
         # asked for several times a decision, worked out once after each change
@@ -173,6 +175,8 @@ class Book:
             self._open_day(record)  # type: ignore[arg-type]
         elif kind is StateSet:
             self.trading_state, self.state_reason = record.state, record.reason  # type: ignore[union-attr]
+            # once flattening, only trading again ends it
+            self.flattening = record.state != "ACTIVE" and (self.flattening or record.flatten)  # type: ignore[union-attr]
         elif kind is StreakReset:
             self.losses_in_row = 0
         return None

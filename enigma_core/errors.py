@@ -7,6 +7,7 @@
     ├── DataError            mend or replace the market data
     ├── PluginError          mend, install or leave out a plugin
     │   └── ContractError    the part breaks its kind's contract: a matter for its author
+    ├── Busy                 wait a little and try again: too much is waiting already
     ├── HomeError            the run's folder: locked, unwritable, of another account or damaged
     └── MoneyError           the books do not add up: a defect of ours, trading stops
 """
@@ -32,6 +33,10 @@ class PluginError(EnigmaError):
 
 class ContractError(PluginError):
     """A part answered with something its kind does not allow (shape, type, bounds, look-ahead)."""
+
+
+class Busy(EnigmaError):
+    """A bounded queue is full. Nothing was lost or begun: the same thing may be tried again soon."""
 
 
 class HomeError(EnigmaError):

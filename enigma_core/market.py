@@ -92,6 +92,16 @@ class Vote(msgspec.Struct, frozen=True):
     ttl: int
 
 
+class Voted(msgspec.Struct, frozen=True):
+    """An alert has cast its vote on `symbol`, or its veto against the other side."""
+
+    ts: int
+    symbol: str
+    side: Side
+    ttl: int
+    veto: bool = False
+
+
 class Market(msgspec.Struct):
     """The newest of everything about one symbol. Owned by the shell; parts only read it."""
 
@@ -102,6 +112,16 @@ class Market(msgspec.Struct):
     mark: MarkSeen | None = None
     turnover: float | None = None
     vote: Vote | None = None
+    veto: Vote | None = None
+    """The newest alert that blocks entries on the other side."""
+
+    def cast(self, voted: Voted) -> None:
+        """Take in what an alert says."""
+        vote = Vote(voted.ts, voted.side, voted.ttl)
+        if voted.veto:
+            self.veto = vote
+        else:
+            self.vote = vote
 
     def see(self, event: MarketEvent) -> None:
         """Take in one event of this symbol."""

@@ -290,6 +290,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     atr: float = math.nan
     resting: bool = False
     reason: str = ""
+    stop: Decimal | None = None
+    """Of an entry: a stop that was asked for; it holds where it is tighter than the exits' own."""
+    target: Decimal | None = None
+    """Of an entry: a target that was asked for, in the place of the exits' own."""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
@@ -318,11 +322,29 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateSet(msgspec.Struct, frozen=True, kw_only=True):
-    """The trading state was changed, by whom and why it was."""
+    """The trading state was changed, by whom and why it was. `flatten`: what is held is closed too, and whatever still fills."""
 
     ts: int
     state: Literal["ACTIVE", "REDUCE_ONLY", "HALTED"]
     reason: str
+    flatten: bool = False
+
+
+class CloseWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator wants the position of `symbol` closed, and what still works of its entry cancelled."""
+
+    ts: int
+    symbol: str
+    reason: str
+
+
+class ConfigSet(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings were changed while a run was on: `changes` by path, secrets never. `restart` has those that wait for the next."""
+
+    ts: int
+    by: str
+    changes: dict[str, str]
+    restart: tuple[str, ...] = ()
 
 
 class StreakReset(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,19 +7,23 @@ engine. Pure kinds (indicator, gate, sizer, exit) touch neither clock, network n
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from enigma_core.alert import Alert, AlertRefused, AlertWorked, Mode, Receipt, Request
 from enigma_core.errors import PluginError
 from enigma_core.lines import Floats
 from enigma_core.market import Funding, Market, MarketEvent
 from enigma_core.model import (
     Candles,
+    CloseWanted,
+    Decision,
     Fill,
     Funded,
     Instrument,
@@ -33,7 +37,7 @@ from enigma_core.model import (
 
 if TYPE_CHECKING:
     from enigma_core.book import Book
-    from enigma_core.plan import Costs
+    from enigma_core.plan import Costs, Plan
     from enigma_core.scoring import Evaluation
 
 API_VERSION = 1
@@ -104,6 +108,8 @@ class MarketGate(Gate, frozen=True, kw_only=True):
     """A gate that needs only the market. `reads` names the indicators whose lines it asks the evaluation for."""
 
     reads: ClassVar[tuple[str, ...]] = ()
+    judges_score: ClassVar[bool] = False
+    """True for a gate on our own votes: an alert that is itself the signal is not asked for them."""
 
     def applies(self, evaluation: Evaluation) -> bool:
         """False where the data the gate needs does not exist here: it abstains, passes, and says so."""
@@ -325,6 +331,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     account: Book | None = None
     since: int = 0
     seen: Mapping[str, int] = {}
+    desk: Desk | None = None
+    """For services: the engine as it can be asked and told."""
 
 
 class Venue(Protocol):
@@ -359,7 +367,7 @@ class Notifier(Part, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
-Command = StateSet | StreakReset
+Command = StateSet | StreakReset | CloseWanted
 """What an operator, or a service in his name, may tell the engine."""
 
 
@@ -369,10 +377,110 @@ class Inbox(Protocol):
     async def put(self, event: MarketEvent | Command) -> None: ...
 
 
+class Applied(msgspec.Struct, frozen=True):
+    """What a change of settings came to: paths in force at once, and paths that wait for the next start."""
+
+    now: tuple[str, ...]
+    restart: tuple[str, ...]
+
+
+class Desk(Protocol):
+    """A run as the services beside it see it: to be asked at any time, and told through its one task.
+
+    What raises `HomeError` has not been written: the journal has failed, or the run is ending. Nothing here waits for the market.
+    """
+
+    @property
+    def state(self) -> Literal["recovering", "ready", "stopping"]: ...
+    @property
+    def plan(self) -> Plan:
+        """The settings in force."""
+        ...
+
+    @property
+    def account(self) -> Book:
+        """The account as it is, to be read only."""
+        ...
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """Of the symbols this run trades."""
+        ...
+
+    @property
+    def home(self) -> pathlib.Path:
+        """The run's folder."""
+        ...
+
+    @property
+    def journal(self) -> pathlib.Path:
+        """The database, to be read with `enigma_core.reading.Reader`."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Alerts written down and not yet worked."""
+        ...
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the engine last took in anything from its feed."""
+        ...
+
+    def now(self) -> int:
+        """The market's time, ms: the wall's, but for feeds with a time of their own."""
+        ...
+
+    async def accept(self, alerts: Sequence[Alert]) -> list[Receipt]:
+        """Write the alerts of one message down, all or none, and have each that is new worked once. Returns when they are on disk.
+
+        Raises `Busy` where too many wait already, `HomeError` where they cannot be written.
+        """
+        ...
+
+    async def refuse(self, refusal: AlertRefused) -> None:
+        """Write down that a message was not accepted, and tell the user. Silently left out when there are too many of them."""
+        ...
+
+    async def tell(self, command: Command) -> Sequence[Any]:
+        """Have the engine take in a command; the records it led to, once they are on disk."""
+        ...
+
+    def rehearse(self, request: Request, mode: Mode) -> tuple[AlertWorked, Decision | None]:
+        """What would become of an alert at this moment. Changes nothing."""
+        ...
+
+    def evaluation(self, symbol: str) -> Evaluation | None:
+        """The newest primary bar of `symbol` scored as of now, microstructure included; None before the first has closed."""
+        ...
+
+    def watch(self, see: Callable[[Any], None]) -> Callable[[], None]:
+        """Have `see` called with every record once the engine has given it; calling the answer ends that. It must not wait."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration in force, complete, secrets hidden."""
+        ...
+
+    async def configure(self, changes: Mapping[str, Any], by: str) -> Applied:
+        """Change settings by path (``gates.score.min``), None for the default. All of them or none; kept for later runs.
+
+        Raises `ConfigError` with everything that is wrong.
+        """
+        ...
+
+
 class Service(Part, frozen=True, kw_only=True):
     """A long-running task beside the engine, cancelled when the run ends. One that fails ends the run."""
 
     kind: ClassVar[str] = "service"
+
+    def prepare(self, home: pathlib.Path, mode: str) -> Sequence[str]:
+        """Before a run begins: make and check what it needs, such as secrets and a free port. What it answers is shown.
+
+        Raises `ConfigError` where it must not serve as it is set up, with what to change.
+        """
+        return ()
 
     async def serve(self, inbox: Inbox, ports: Ports) -> None:
         """Work until cancelled. `ports.account` is the account as it is, to be read only."""

@@ -17,10 +17,13 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import inspect
 
+from enigma_core.alert import Alert, AlertRefused, AlertWorked
 from enigma_core.errors import HomeError
-from enigma_core.market import FundingSeen
+from enigma_core.market import FundingSeen, Voted
 from enigma_core.model import (
     Cancel,
+    CloseWanted,
+    ConfigSet,
     DayOpened,
     Decision,
     Fill,
@@ -66,8 +69,9 @@ def tag(record: msgspec.Struct) -> str:
 
 
 def key(record: msgspec.Struct) -> str | None:
-    """What makes `record` unique in a journal: the id of a decision or a fill; None where the same may be said again."""
-    return f"{TAGS[type(record)]}:{record.id}" if isinstance(record, Decision | Fill) else None
+    """What makes `record` unique in a journal: the id of a decision, a fill, an alert or its outcome; None where the same may be
+    said again."""
+    return f"{TAGS[type(record)]}:{record.id}" if isinstance(record, Decision | Fill | Alert | AlertWorked) else None
 
 
 def encode(record: msgspec.Struct) -> bytes:
@@ -157,6 +161,9 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     instruments: dict[str, Instrument]
 
 
-for _kind in (Decision, Order, Cancel, Fill, Funded, OrderEnded, Trade, DayOpened, Marked, StateSet, StreakReset, Note):
+for _kind in (Decision, Order, Cancel, Fill, Funded, OrderEnded, Trade, DayOpened, Marked, Note):
     register(_kind)
-register(FundingSeen)
+for _kind in (StateSet, StreakReset, CloseWanted, ConfigSet):
+    register(_kind)
+for _kind in (FundingSeen, Voted, Alert, AlertWorked, AlertRefused):
+    register(_kind)

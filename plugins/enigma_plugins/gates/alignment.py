@@ -22,6 +22,7 @@ class Alignment(MarketGate, frozen=True, kw_only=True):
     """
 
     name = "alignment"
+    judges_score = True
 
     min: Annotated[int, Meta(ge=0, description="timeframes that must be aligned, the primary included")] = 2
     max: Annotated[int | None, Meta(description="timeframes that may be aligned at most; null for no such limit")] = None

@@ -18,6 +18,7 @@ class Confidence(MarketGate, frozen=True, kw_only=True):
     """Passes where ``confidence >= min``; confidence runs from 0 to 1."""
 
     name = "confidence"
+    judges_score = True
 
     min: Annotated[float, Meta(ge=0, le=1, description="confidence the evaluation must have")] = 0.85
 

@@ -19,6 +19,7 @@ class Confluence(MarketGate, frozen=True, kw_only=True):
     """Passes where the larger camp of indicators counts at least `min`."""
 
     name = "confluence"
+    judges_score = True
 
     min: Annotated[int, Meta(ge=0, description="indicators that must point the same way")] = 4
 

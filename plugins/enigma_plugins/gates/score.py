@@ -19,6 +19,7 @@ class Score(MarketGate, frozen=True, kw_only=True):
     """Passes where ``|score| >= min``, for longs and shorts alike."""
 
     name = "score"
+    judges_score = True
 
     min: Annotated[float, Meta(ge=0, description="points the score must reach on either side of zero")] = 75.0
 
