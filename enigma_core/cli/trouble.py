@@ -11,17 +11,19 @@ from typing import Any
 
 import rich_click as click
 
+from enigma_core.secrecy import guard_logging, redacted
+
 
 def say(sentence: str, error: BaseException | None = None) -> None:
     """``Error: sentence`` in red on stderr, where stderr is a terminal and NO_COLOR is unset; then the traceback of `error`."""
-    text = "Error: " + "\n".join(line.rstrip() for line in sentence.splitlines() if line.strip())
+    text = redacted("Error: " + "\n".join(line.rstrip() for line in sentence.splitlines() if line.strip()))
     if coloured(sys.stderr):
         text = click.style(text, fg="red")
     click.echo(text, err=True)
     if error is not None:
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(redacted("".join(traceback.format_exception(error))), err=True, nl=False)
 
 
 def defect(error: BaseException, *, verbose: bool) -> None:
@@ -51,7 +53,7 @@ def _written(text: str) -> Path | None:
         try:
             folder.mkdir(exist_ok=True)
             with open(path := folder / name, "x", encoding="utf-8") as file:
-                file.write(text)
+                file.write(redacted(text))
         except OSError:
             continue
         return path
@@ -81,3 +83,4 @@ def log_to_stderr(verbose: int) -> None:
     level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
+    guard_logging()

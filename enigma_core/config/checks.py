@@ -11,6 +11,7 @@ from enigma_core.config import describe
 from enigma_core.config.overrides import near
 from enigma_core.config.tree import Tree, leaves, reference
 from enigma_core.errors import EnigmaError
+from enigma_core.secrecy import hide
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -112,7 +113,9 @@ class Checker:
     def _plain(self, path: str, value: Any) -> Any:
         """`value` with references to secrets replaced by what they refer to."""
         if reference(value):
-            return self._secret(path, *next(iter(value.items())))
+            found = self._secret(path, *next(iter(value.items())))
+            hide(found)
+            return found
         if isinstance(value, dict):
             return {name: self._plain(f"{path}.{name}", inner) for name, inner in value.items()}
         if isinstance(value, (list, tuple)):
