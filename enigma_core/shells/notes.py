@@ -1,54 +1,69 @@
-"""Telling people, beside trading: bounded queues, and a dead channel costs a log line."""
+"""Telling people, beside trading: bounded mailboxes, and a dead channel costs a log line."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from enigma_core.model import DayOpened, Order, Purpose, StateSet, Trade
 from enigma_core.parts import Note, Notifier
+from enigma_core.shells.courier import Channel, Courier, One, fault_of
 
 LOG = logging.getLogger("enigma.notes")
 
-QUEUE = 256
-"""Notes that may wait for one notifier."""
+
+@runtime_checkable
+class Channelled(Protocol):
+    """A notifier with channels of its own: each has its mailbox, so that one that is dead does not hold up another."""
+
+    def channels(self) -> Mapping[str, Channel]:
+        """Working connections by what a person calls them. Nothing is sent yet."""
+        ...
+
+
+def channels_of(name: str, notifier: Notifier) -> dict[str, Channel]:
+    """The channels of the notifier that is called `name`: its own, or itself as the only one."""
+    if not isinstance(notifier, Channelled):
+        return {name: One(notifier)}
+    return {f"{name}: {label}": channel for label, channel in notifier.channels().items()}
 
 
 class Notes:
-    """One task and one bounded queue a notifier."""
+    """One task and one bounded mailbox a channel. Nothing here raises, and `tell` never waits."""
 
     def __init__(self, notifiers: Mapping[str, Notifier]) -> None:
-        self._queues = {name: asyncio.Queue[Note](QUEUE) for name in notifiers}
-        self._tasks = [asyncio.create_task(self._deliver(name, part)) for name, part in notifiers.items()]
+        self._couriers: list[Courier] = []
+        for name, notifier in notifiers.items():
+            try:
+                self._couriers += [Courier(label, channel) for label, channel in channels_of(name, notifier).items()]
+            except Exception as error:  # noqa: BLE001 - a channel's fault never matters to trading
+                LOG.warning("notifier %s cannot be used: %s", name, fault_of(error))
+        self._tasks = {asyncio.create_task(courier.work()): courier for courier in self._couriers}
 
     def tell(self, note: Note) -> None:
-        """Hand over a note; one too many for a notifier is dropped, with a log line."""
-        for name, queue in self._queues.items():
+        """Hand over a note. Where too many wait, the oldest ordinary one gives way, counted in a later message."""
+        for courier in self._couriers:
             try:
-                queue.put_nowait(note)
-            except asyncio.QueueFull:
-                LOG.warning("notifier %s is behind by %d notes: %s is not sent", name, QUEUE, note.title)
+                courier.tell(note)
+            except Exception as error:  # noqa: BLE001 - as above
+                LOG.warning("notifier %s cannot take a note: %s", courier.name, fault_of(error))
 
     async def close(self, patience: float = 2.0) -> None:
-        """Give what waits a moment to go out, then stop."""
-        if self._queues:
-            waiting = asyncio.gather(*(queue.join() for queue in self._queues.values()))
-            await asyncio.wait([waiting], timeout=patience)
-            waiting.cancel()
-        for task in self._tasks:
+        """Give what waits a moment to go out, in as few messages as there can be, then stop."""
+        if not self._tasks:
+            return
+        for courier in self._couriers:
+            courier.close()
+        _, late = await asyncio.wait(self._tasks, timeout=patience)
+        for task in late:
             task.cancel()
-
-    async def _deliver(self, name: str, notifier: Notifier) -> None:
-        queue = self._queues[name]
-        while True:
-            note = await queue.get()
-            try:
-                await notifier.send(note)
-            except Exception as error:  # noqa: BLE001 - a channel's fault never matters to trading
-                LOG.warning("notifier %s could not send %r: %s", name, note.title, error)
-            finally:
-                queue.task_done()
+        if late:
+            await asyncio.wait(late, timeout=0.1)
+        for courier in self._couriers:
+            if courier.unsent:
+                LOG.warning("notifier %s: %d notes were not sent before the end", courier.name, courier.unsent)
 
 
 def note_of(record: object) -> Note | None:
