@@ -18,8 +18,8 @@ from enigma_core.errors import HomeError
 APPLICATION_ID = 0x454E474D
 """``ENGM``, in the file's header."""
 
-FORMAT = 1
-"""The version of the tables. A file of a newer format is refused."""
+FORMAT = 2
+"""The version of the tables. A file of a newer format is refused, one of an older is brought up to it. 2: alerts."""
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 Connect = Callable[[Path], sqlite3.Connection]
@@ -111,6 +111,26 @@ def create(path: Path, stamp: Stamp, connect: Connect = connect) -> None:
         _sync(path.parent)
     except (OSError, sqlite3.Error) as e:
         raise HomeError(f"cannot make the database {path}: {e}; check the folder's rights and the free space of its disk") from e
+
+
+def upgrade(path: Path, db: sqlite3.Connection) -> None:
+    """Bring the tables of an older format up to this one, in one transaction."""
+    from enigma_core.store import statements
+
+    if db.execute("PRAGMA user_version").fetchone() == (FORMAT,):
+        return
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in statements():
+            # CREATE TABLE name (...) or CREATE INDEX name ON ...
+            if statement.split()[2].strip('"') not in there:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {FORMAT}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
 
 
 def set_aside(path: Path, name: str | None = None) -> Path:

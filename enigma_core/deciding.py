@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from enigma_core.errors import ConfigError
-from enigma_core.exiting import first_stops, tightest
+from enigma_core.exiting import Aim, first_stops, tightest
 from enigma_core.faults import raised
 from enigma_core.gating import Asked, Measured, ask_account, limits
 from enigma_core.matching import liquidation_price
@@ -18,6 +19,12 @@ from enigma_core.model import Decision, Instrument, Order, Purpose, Side, Signal
 from enigma_core.parts import Account, Bools, Holding, Sizer
 from enigma_core.plan import LeverageRule, Plan
 from enigma_core.scoring import Evaluation, klass
+
+ASKED = "alert"
+"""What a stop, a target or a size is called that an alert asked for."""
+
+STATE = "trading_state"
+"""Who refuses while trading is not ACTIVE, whether or not the gate of that name is on."""
 
 LEAST_MARGIN = 0.999
 """Of notional / leverage: a sizer may round, not understate."""
@@ -32,6 +39,17 @@ class Terms(NamedTuple):
     leverage: int
     stop: float
     reason: str
+
+
+class Ask(NamedTuple):
+    """What an alert asks of the entry it leads to: all of it wishes, which the limits bound. `quantity` is in base currency."""
+
+    id: str
+    source: str
+    leverage: Decimal | None = None
+    quantity: Decimal | None = None
+    stop: Decimal | None = None
+    target: Decimal | None = None
 
 
 class Outcome(NamedTuple):
@@ -86,6 +104,39 @@ def flaw(sizing: Sizing, signal: Signal, instrument: Instrument) -> str:
     return ""
 
 
+def asked_stop(wanted: Decimal, side: Side, price: float, instrument: Instrument, faults: list[str]) -> dict[str, float]:
+    """The stop an alert asks for, times the side; none, and a fault, where it is not on the losing side of `price`."""
+    level = instrument.stop(float(wanted), side)
+    if level < side * price:
+        return {ASKED: level}
+    where = "below" if side > 0 else "above"
+    faults.append(f"{ASKED}: a stop at {wanted} was asked for, which is not {where} the price {price:g}; ours holds alone")
+    return {}
+
+
+def asked_aim(entry: Order, side: Side, price: float, instrument: Instrument, faults: list[str]) -> list[Aim]:
+    """The target an alert asked for, for the whole position; none, and a fault, where it is not on the winning side of `price`."""
+    if entry.target is None:
+        return []
+    level = float(instrument.price(float(entry.target)))
+    if side * (level - price) > 0:
+        return [Aim(ASKED, level, 1.0, False)]
+    where = "above" if side > 0 else "below"
+    faults.append(f"{ASKED}: a target at {entry.target} was asked for, which is not {where} the entry {price:g}; ours hold")
+    return []
+
+
+def less(sizing: Sizing, signal: Signal, instrument: Instrument) -> Sizing:
+    """`sizing`, or the quantity that was asked for where that is less."""
+    if signal.requested_quantity is None or not sizing.quantity:
+        return sizing
+    wanted = instrument.contracts(signal.requested_quantity)
+    if wanted >= sizing.quantity:
+        return sizing
+    margin = sizing.margin * wanted / sizing.quantity
+    return msgspec.structs.replace(sizing, quantity=wanted, margin=margin, bound=ASKED)
+
+
 class Decider:
     """Decides on rows of evaluations for one plan."""
 
@@ -111,9 +162,13 @@ class Decider:
         account: Account,
         ts: int,
         terms: Terms | None = None,
+        ask: Ask | None = None,
     ) -> Outcome:
-        """What to do about `row` of `evaluation`, whose market gates answered `measured`. `terms` may be known beforehand."""
-        identity = decision_id(evaluation.symbol, evaluation.timeframe, ts)
+        """What to do about `row` of `evaluation`, whose market gates answered `measured`. `terms` may be known beforehand.
+
+        With an `ask` the entry is what an alert asks for, as far as the limits allow.
+        """
+        identity = decision_id(evaluation.symbol, evaluation.timeframe, ts) if ask is None else ask.id
         if not evaluation.side[row]:
             return Outcome(identity, None, (), "no side: the score is 0", None, (), ())
         # terms are only worked out beforehand for rows that pass
@@ -122,7 +177,7 @@ class Decider:
             return Outcome(identity, None, refused, f"refused by {', '.join(refused)}", None, (), ())
         faults: list[str] = []
         if terms is None:
-            terms = self.terms(evaluation, row, faults)
+            terms = self.terms(evaluation, row, faults, ask=ask)
         if terms.reason:
             return Outcome(identity, None, ("size",), terms.reason, None, (), tuple(faults))
         score = float(evaluation.score[row])
@@ -139,6 +194,8 @@ class Decider:
             stop=terms.stop,
             maintenance_margin_rate=self._instruments[evaluation.symbol].maintenance_margin_rate,
         )
+        if ask is not None:
+            signal = msgspec.structs.replace(signal, source=ask.source, requested_quantity=ask.quantity)
         sizing, reason = self._size(signal, account)
         if reason or sizing is None:
             # a sizer that answers gives a sizing, if only of nothing
@@ -147,7 +204,7 @@ class Decider:
             )
         if sizing.leverage != terms.leverage:
             # less leverage puts the stop elsewhere
-            terms = self.terms(evaluation, row, faults, sizing.leverage)
+            terms = self.terms(evaluation, row, faults, sizing.leverage, ask)
             if terms.reason:
                 return Outcome(identity, None, ("size",), terms.reason, sizing, (), tuple(faults))
         signal = msgspec.structs.replace(signal, margin=sizing.margin, leverage=terms.leverage, stop=terms.stop)
@@ -155,9 +212,28 @@ class Decider:
         if not passed:
             refused = tuple(v.gate for v in asked if not v.passed)
             return Outcome(identity, None, refused, f"refused by {', '.join(refused)}", sizing, asked, tuple(faults))
-        return Outcome(identity, self._order(identity, signal, sizing), (), "entered", sizing, asked, tuple(faults))
+        if account.trading_state != "ACTIVE":
+            # a configuration without the gate of that name does not open what was halted
+            return Outcome(identity, None, (STATE,), f"refused by {STATE}", sizing, asked, tuple(faults))
+        order = self._order(identity, signal, sizing)
+        if ask is not None and (ask.stop is not None or ask.target is not None):
+            order = msgspec.structs.replace(order, stop=ask.stop, target=ask.target)
+        return Outcome(identity, order, (), "entered", sizing, asked, tuple(faults))
 
-    def record(self, evaluation: Evaluation, row: int, measured: Sequence[Measured], ts: int, outcome: Outcome) -> Decision:
+    @staticmethod
+    def nothing(ask: Ask, reason: str) -> Outcome:
+        """No entry, though nobody refused one."""
+        return Outcome(ask.id, None, (), reason, None, (), ())
+
+    def record(
+        self,
+        evaluation: Evaluation,
+        row: int,
+        measured: Sequence[Measured],
+        ts: int,
+        outcome: Outcome,
+        source: str = "engine",
+    ) -> Decision:
         """The whole chain from points to order, for the journal."""
         column = evaluation.points[:, row].tolist()
         told = evaluation.faults_at(row) if evaluation.faults else ()
@@ -166,7 +242,7 @@ class Decider:
             ts=ts,
             symbol=evaluation.symbol,
             timeframe=evaluation.timeframe,
-            source="engine",
+            source=source,
             score=float(evaluation.score[row]),
             klass=klass(float(evaluation.score[row]), self._plan.thresholds),
             confidence=float(evaluation.confidence[row]),
@@ -184,14 +260,20 @@ class Decider:
             faults=(*told, *outcome.faults),
         )
 
-    def terms(self, evaluation: Evaluation, row: int, faults: list[str], leverage: int | None = None) -> Terms:
-        """What an entry at the close of `row` would be, at the rule's leverage unless another is given."""
+    def terms(
+        self, evaluation: Evaluation, row: int, faults: list[str], leverage: int | None = None, ask: Ask | None = None
+    ) -> Terms:
+        """What an entry at the close of `row` would be, at the rule's leverage unless another is given or less is asked for."""
         instrument = self._instruments[evaluation.symbol]
         side: Side = 1 if evaluation.side[row] > 0 else -1
         price, atr = float(evaluation.close[row]), float(evaluation.atr[row])
         if leverage is None:
             leverage = leverage_for(atr / price, self._plan.leverage, instrument)
+            if ask is not None and ask.leverage is not None:
+                leverage = max(1, min(int(ask.leverage), leverage))
         firsts = first_stops(self._plan.exits, self.holding(side, price, leverage, atr), instrument, faults)
+        if ask is not None and ask.stop is not None:
+            firsts |= asked_stop(ask.stop, side, price, instrument, faults)
         rule, level = tightest(firsts)
         reason = unprotected(rule, level, side, price, liquidation_price(price, side, leverage, instrument))
         return Terms(side, price, atr, leverage, level * side, reason)
@@ -207,6 +289,7 @@ class Decider:
                 return None, f"{self._sizer.name} {reason}"
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own: no trade
             return None, f"{self._sizer.name} {raised(error)}"
+        sizing = less(sizing, signal, instrument)
         return sizing, "" if sizing.quantity else f"nothing to trade: {sizing.bound} leaves no whole lot"
 
     def _order(self, identity: str, signal: Signal, sizing: Sizing) -> Order:

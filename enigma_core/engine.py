@@ -13,15 +13,19 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from enigma_core.alert import Alert, AlertWorked
+from enigma_core.answering import Answering
 from enigma_core.book import Book, Position
-from enigma_core.deciding import Decider
+from enigma_core.deciding import Decider, asked_aim, asked_stop
 from enigma_core.exiting import aims, closings, first_stops, shares, stop_lines, tightest
 from enigma_core.gating import ask_market, clears_streak
-from enigma_core.market import BarsClosed, Market
+from enigma_core.market import BarsClosed, Market, Voted
+from enigma_core.matching import since_entry
 from enigma_core.model import (
     ZERO,
     Bar,
     Cancel,
+    CloseWanted,
     DayOpened,
     Decision,
     Fill,
@@ -29,6 +33,7 @@ from enigma_core.model import (
     Marked,
     Order,
     Purpose,
+    StateSet,
     Trade,
 )
 from enigma_core.parts import Command, Holding, Note, Path, Report
@@ -36,7 +41,7 @@ from enigma_core.plan import Plan
 from enigma_core.scoring import Evaluation
 from enigma_core.timeframes import day_end
 
-Record = Report | Command | Order | Cancel | Decision | Trade | DayOpened | Marked | Note
+Record = Report | Command | Order | Cancel | Decision | Trade | DayOpened | Marked | Note | Voted | AlertWorked
 """What a step gives back: first what happened, then what is to be done."""
 
 
@@ -46,6 +51,16 @@ class Scorer(Protocol):
     @property
     def primary_closed(self) -> bool:
         """True when the bar pushed last closed a bar of the primary timeframe."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """True once there is something to evaluate."""
+        ...
+
+    @property
+    def last_close(self) -> float:
+        """The newest price there is: the close of the bar pushed last."""
         ...
 
     def push(self, bar: Bar) -> None: ...
@@ -103,19 +118,77 @@ class Engine:
         self.decider = Decider(plan, instruments)
         self.rejected: dict[str, int] = {}
         """How often each gate refused a signal; "size" where nothing could be sized."""
-        self._instruments = instruments
-        self._scorers = scorers
-        self._markets = markets or {}
+        self.instruments = instruments
+        self.markets = markets or {}
+        self.answering = Answering(self)
+        self.scorers = scorers
         self._tracks: dict[str, Track] = {}
 
-    def step(self, event: Report | BarsClosed | Command) -> list[Record]:
+    def step(self, event: Report | BarsClosed | Command | Alert) -> list[Record]:
         """Take in one event; records in the order they belong to the journal. Orders and cancels among them are to be sent."""
         if type(event) is BarsClosed:
             return self._bars(event)
+        if type(event) is Alert:
+            return self.answering.work(event, event.ts)
         if isinstance(event, Command):
-            self.book.apply(event)
-            return [event]
+            return self._obey(event)
         return self._report(event)  # type: ignore[arg-type]
+
+    def reconfigure(self, plan: Plan) -> None:
+        """Trade by `plan` from here on. Its indicators, timeframes and symbols must be those of before."""
+        self.plan = plan
+        self.decider = Decider(plan, self.instruments)
+
+    # commands
+
+    def _obey(self, command: Command) -> list[Record]:
+        out: list[Record] = [command]
+        if isinstance(command, CloseWanted):
+            self.leave(command.symbol, command.ts, "closed by hand", out)
+            return out
+        assert not isinstance(command, CloseWanted)
+        self.book.apply(command)
+        if type(command) is StateSet and command.state != "ACTIVE":
+            self.answering.drop(command.ts, out, f"trading is {command.state}")
+            if command.flatten:
+                out += self.flatten(command.ts)
+        return out
+
+    def flatten(self, ts: int) -> list[Record]:
+        """Cancel every entry and close every position. What is under way already is not begun again."""
+        out: list[Record] = []
+        for symbol in dict.fromkeys((*self.book.positions, *self.book.entries)):
+            self.leave(symbol, ts, "halted", out)
+        return out
+
+    def leave(self, symbol: str, ts: int, reason: str, out: list[Record]) -> None:
+        """Call off what still works of an entry, and close what is held."""
+        self._call_off(symbol, ts, out)
+        position, track = self.book.positions.get(symbol), self._tracks.get(symbol)
+        if position is None or any(
+            w.order.purpose is Purpose.CLOSE and w.order.quantity >= position.quantity
+            for w in self.book.orders.values()
+            if w.order.symbol == symbol
+        ):
+            return
+        if track is not None:
+            track.closing = True
+        self.place(self._close(position, ts, reason), out)
+
+    def cut(self, symbol: str, quantity: Decimal, name: str, ts: int, out: list[Record]) -> None:
+        """Take `quantity` contracts off a position; its stop shrinks with it."""
+        position = self.book.positions[symbol]
+        self.place(_exit_order(position, f"cut{name[-6:]}", ts, Purpose.CLOSE, "alert", quantity, None), out)
+
+    def evaluation(self, symbol: str, ts: int) -> Evaluation | None:
+        """`symbol` as of `ts`: its newest primary bar, at the newest price; None before the first has closed."""
+        scorer = self.scorers[symbol]
+        if not scorer.ready:
+            return None
+        evaluation = scorer.evaluate(self.markets.get(symbol), ts)
+        if evaluation.score[0] != evaluation.score[0]:
+            return None
+        return msgspec.structs.replace(evaluation, close=np.array([scorer.last_close]))
 
     # reports
 
@@ -136,43 +209,52 @@ class Engine:
                 out.append(Note(report.ts, "halted", "the circuit breaker has tripped", text))
         elif isinstance(report, Fill) and working is not None:
             if working.order.purpose is Purpose.ENTRY:
-                self._protect(report, out)
+                self._protect(report, working.order, out)
+                if self.book.flattening:
+                    # it was on its way when everything was called off
+                    self.leave(symbol, report.ts, "halted", out)
             else:
                 self._stop_again(report, out)
+        if symbol in self.answering.awaited and not self.book.holds(symbol):
+            self.answering.flat(symbol, report.ts, out)
         return out
 
-    def _protect(self, fill: Fill, out: list[Record]) -> None:
+    def _protect(self, fill: Fill, entry: Order, out: list[Record]) -> None:
         """An entry has filled, perhaps in part: its stop goes out before anything else, then its targets."""
         position = self.book.positions[fill.symbol]
-        instrument = self._instruments[fill.symbol]
+        instrument = self.instruments[fill.symbol]
         faults: list[str] = []
         track = Track(self.decider.holding(position.side, float(position.price), position.leverage, position.atr))
-        track.rule, track.level = tightest(first_stops(self.plan.exits, track.holding, instrument, faults))
+        firsts = first_stops(self.plan.exits, track.holding, instrument, faults)
+        if entry.stop is not None:
+            firsts |= asked_stop(entry.stop, position.side, float(position.price), instrument, faults)
+        track.rule, track.level = tightest(firsts)
         if fill.symbol in self._tracks:
             track.follow(self._tracks[fill.symbol])
         self._tracks[fill.symbol] = track
         # a second part of one entry needs order ids of its own
         more = "" if position.quantity == fill.quantity else f"-q{position.quantity.normalize():f}"
         if track.rule:
-            self._place(self._stop(position, track, fill.ts, more), out)
+            self.place(self._stop(position, track, fill.ts, more), out)
         else:
             track.closing = True
             self._call_off(fill.symbol, fill.ts, out)
-            self._place(self._close(position, fill.ts, "unprotected"), out)
-        goals = aims(self.plan.exits, track.holding, instrument, faults)
+            self.place(self._close(position, fill.ts, "unprotected"), out)
+        goals = asked_aim(entry, position.side, float(position.price), instrument, faults)
+        goals = goals or aims(self.plan.exits, track.holding, instrument, faults)
         for number, (aim, share) in enumerate(zip(goals, shares(goals, fill.quantity, instrument), strict=True), 1):
             if share:
                 price = instrument.price(float(aim.level))
                 part = f"tp{number}-{fill.ts // 1000}{more}"
                 order = _exit_order(position, part, fill.ts, Purpose.TARGET, aim.rule, share, price)
-                self._place(msgspec.structs.replace(order, resting=aim.resting), out)
+                self.place(msgspec.structs.replace(order, resting=aim.resting), out)
         self._tell(faults, fill.symbol, fill.ts, out)
 
     def _stop_again(self, fill: Fill, out: list[Record]) -> None:
         """A target took part of the position: the stop shrinks with it."""
         position, track = self.book.positions[fill.symbol], self._tracks.get(fill.symbol)
         if track is not None and track.rule:
-            self._place(self._stop(position, track, fill.ts, f"-q{position.quantity.normalize():f}"), out)
+            self.place(self._stop(position, track, fill.ts, f"-q{position.quantity.normalize():f}"), out)
 
     # bars
 
@@ -180,12 +262,12 @@ class Engine:
         out: list[Record] = []
         scored: dict[str, Evaluation] = {}
         for symbol, bar in event.bars.items():
-            scorer = self._scorers[symbol]
+            scorer = self.scorers[symbol]
             scorer.push(bar)
             if scorer.primary_closed:
-                scored[symbol] = scorer.evaluate(self._markets.get(symbol), event.ts)
+                scored[symbol] = scorer.evaluate(self.markets.get(symbol), event.ts)
             if symbol in self.book.positions:
-                self.book.mark(symbol, self._instruments[symbol].price(bar.close))
+                self.book.mark(symbol, self.instruments[symbol].price(bar.close))
         if self.book.positions:
             marks = {s: p.mark for s, p in self.book.positions.items()}
             out.append(Marked(ts=event.ts, equity=self.book.equity, prices=marks))
@@ -210,23 +292,26 @@ class Engine:
         """The stop of a position held, as of this close; it only tightens. Perhaps a wish to close."""
         position, track = self.book.positions[symbol], self._tracks[symbol]
         faults: list[str] = []
-        track.append(bar, score)
+        seen = since_entry(bar, position.entry_ts, float(position.price))
+        if seen is None:
+            return
+        track.append(seen, score)
         if track.closing:
             return
         path = track.path
-        instrument = self._instruments[symbol]
+        instrument = self.instruments[symbol]
         best, rule = track.level, ""
         for name, levels in stop_lines(self.plan.exits, track.holding, path, instrument, faults).items():
             if levels[-1] > best:
                 best, rule = float(levels[-1]), name
         if rule:
             track.level, track.rule = best, rule
-            self._place(self._stop(position, track, ts), out)
+            self.place(self._stop(position, track, ts), out)
         for name, wanted in closings(self.plan.exits, track.holding, path, faults).items():
             if wanted[-1]:
                 track.closing = True
                 self._call_off(symbol, ts, out)
-                self._place(self._close(position, ts, name), out)
+                self.place(self._close(position, ts, name), out)
                 break
         self._tell(faults, symbol, ts, out)
 
@@ -239,11 +324,11 @@ class Engine:
             self.rejected[gate] = self.rejected.get(gate, 0) + 1
         out.append(self.decider.record(evaluation, 0, measured, ts, outcome))
         if outcome.order is not None:
-            self._place(outcome.order, out)
+            self.place(outcome.order, out)
 
     # orders
 
-    def _place(self, order: Order, out: list[Record]) -> None:
+    def place(self, order: Order, out: list[Record]) -> None:
         self.book.apply(order)
         out.append(order)
 
@@ -253,7 +338,7 @@ class Engine:
             out.append(Cancel(ts=ts, order_id=self.book.entries[symbol].id, symbol=symbol))
 
     def _stop(self, position: Position, track: Track, ts: int, suffix: str = "") -> Order:
-        price = self._instruments[position.symbol].price(track.level * position.side)
+        price = self.instruments[position.symbol].price(track.level * position.side)
         return _exit_order(position, f"sl{ts // 1000}{suffix}", ts, Purpose.STOP, track.rule, position.quantity, price)
 
     def _close(self, position: Position, ts: int, reason: str) -> Order:

@@ -53,11 +53,16 @@ def ask_market(gates: Mapping[str, MarketGate], evaluation: Evaluation) -> list[
     return [_measured(name, gate, evaluation) for name, gate in gates.items()]
 
 
+def unasked(name: str, n: int) -> Measured:
+    """What a gate that is not asked says of `n` rows: it abstains."""
+    return Measured(name, _UNKNOWN.repeat(n), _PASSED.repeat(n), True, None)
+
+
 def _measured(name: str, gate: MarketGate, evaluation: Evaluation) -> Measured:
     n = len(evaluation)
     try:
         if not gate.applies(evaluation):
-            return Measured(name, _UNKNOWN.repeat(n), _PASSED.repeat(n), True, None)
+            return unasked(name, n)
         values = gate.measure(evaluation)
         reason = shape_reason(values, n)
         if reason is None and n == 1:

@@ -115,6 +115,7 @@ class Journal:
         try:
             db = connect(path)
             db.execute(f"PRAGMA synchronous = {synchronous}")
+            database.upgrade(path, db)
             journal = cls(path, stamp, db, capacity, patience)
         except (OSError, sqlite3.Error) as e:
             raise HomeError(f"cannot open {path} for writing: {e}; check its rights and the free space of its disk") from e

@@ -283,6 +283,11 @@ class LiveEvaluator:
         """True once a primary bar has closed, so that there is something to evaluate."""
         return self._primary.known >= 0
 
+    @property
+    def last_close(self) -> float:
+        """The newest price there is; NaN before the first bar."""
+        return self._base.last_close if self._base.held else NAN
+
     def warm(self, candles: Candles) -> None:
         """Take in closed base bars at once, oldest first. Nothing counts as just closed afterwards."""
         if self._base.count:

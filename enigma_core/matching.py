@@ -97,10 +97,23 @@ class Costing:
         return Funded(ts=ts, symbol=symbol, rate=rate, price=price, amount=amount)
 
 
+def since_entry(bar: Bar, entered: int, price: float) -> Bar | None:
+    """What of `bar` a position entered at `entered` (ms) has seen; None where it closed before.
+
+    Of a bar that was entered midway only its end is known to be later: it counts as the way from the entry's price to the close.
+    """
+    if entered <= bar.ts:
+        return bar
+    if entered >= bar.end:
+        return None
+    high, low = max(price, bar.close), min(price, bar.close)
+    return Bar(bar.symbol, bar.ts, bar.end, price, high, low, bar.close, bar.volume)
+
+
 class Held:
     """What a simulated venue knows of one symbol: the position and the orders at work."""
 
-    __slots__ = ("leverage", "liquidation", "marked", "market", "price", "quantity", "side", "stop", "targets", "until")
+    __slots__ = ("entered", "leverage", "liquidation", "marked", "market", "price", "quantity", "side", "stop", "targets", "until")
 
     def __init__(self) -> None:
         self.side: Side = 1
@@ -112,6 +125,8 @@ class Held:
         self.stop: Order | None = None
         self.targets: list[Order] = []
         self.until = 0
+        self.entered = 0
+        """When the position began, ms."""
         self.marked = False
         """A mark beyond liquidation was seen since the last bar."""
 
@@ -158,10 +173,13 @@ class SimulatedVenue:
             if held.stop is not None and held.stop.id == order_id:
                 held.stop = None
 
-    def restore(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, leverage: int, since: int) -> None:
+    def restore(
+        self, symbol: str, side: Side, quantity: Decimal, price: Decimal, leverage: int, since: int, entered: int = 0
+    ) -> None:
         """Take over a position from a journal; its orders are submitted again after this."""
         held = self.held.setdefault(symbol, Held())
         held.side, held.quantity, held.price, held.leverage, held.until = side, quantity, price, leverage, since
+        held.entered = entered
         held.liquidation = liquidation_price(float(price), side, leverage, self.instruments[symbol])
 
     def answers(self) -> Iterator[Report]:
@@ -203,8 +221,10 @@ class SimulatedVenue:
         settlements = self.settlements[bar.symbol]
         if held.quantity and settlements:
             yield from self._settle(held, bar.symbol, bar.open, held.until, bar.ts + 1)
-        while held.market:
-            yield self.take(held, held.market.pop(0), bar.symbol, bar.ts, bar.open)
+        # an order that came after this open has to wait for the next
+        while (order := next((o for o in held.market if o.ts <= bar.ts), None)) is not None:
+            held.market.remove(order)
+            yield self.take(held, order, bar.symbol, bar.ts, bar.open)
         if held.quantity and settlements:
             yield from self._settle(held, bar.symbol, bar.open, max(held.until, bar.ts + 1), bar.end)
 
@@ -234,6 +254,8 @@ class SimulatedVenue:
 
     def _filled(self, held: Held, order: Order, fill: Fill) -> None:
         if order.purpose is Purpose.ENTRY:
+            if not held.quantity:
+                held.entered = fill.ts
             total = held.quantity + fill.quantity
             held.price = fill.price if not held.quantity else (held.price * held.quantity + fill.price * fill.quantity) / total
             held.side, held.quantity, held.leverage = order.side, total, order.leverage
@@ -246,7 +268,10 @@ class SimulatedVenue:
             held.marked = False
             held.stop, held.targets, held.market = None, [], [o for o in held.market if o.purpose is Purpose.ENTRY]
 
-    def _range(self, held: Held, bar: Bar) -> Iterator[Report]:
+    def _range(self, held: Held, whole: Bar) -> Iterator[Report]:
+        bar = since_entry(whole, held.entered, float(held.price))
+        if bar is None:
+            return
         instrument = self.instruments[bar.symbol]
         side = held.side
         worst, best = (bar.low, bar.high) if side > 0 else (bar.high, bar.low)

@@ -7,7 +7,6 @@ engine. Pure kinds (indicator, gate, sizer, exit) touch neither clock, network n
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -36,6 +35,8 @@ from enigma_core.model import (
 )
 
 if TYPE_CHECKING:
+    import pathlib
+
     from enigma_core.book import Book
     from enigma_core.plan import Costs, Plan
     from enigma_core.scoring import Evaluation

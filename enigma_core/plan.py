@@ -98,9 +98,12 @@ class AccountSettings(Settings, frozen=True, kw_only=True):
 
 
 class Risk(Settings, frozen=True, kw_only=True):
-    """The risk day."""
+    """The risk day, and how many entries stop a run that has gone wild."""
 
     zone: Annotated[str, Meta(description="IANA time zone whose midnight starts the risk day")] = "UTC"
+    entries_per_minute_symbol: Annotated[int, Meta(ge=1, description="entries in one symbol within a minute that halt trading")] = 6
+    entries_per_minute: Annotated[int, Meta(ge=1, description="entries within a minute that halt trading")] = 30
+    entries_per_day: Annotated[int, Meta(ge=1, description="entries within 24 hours that halt trading")] = 500
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -10,8 +10,11 @@ from typing import Any
 
 import msgspec
 
+from enigma_core.alert import Alert, AlertRefused, AlertWorked
 from enigma_core.errors import MoneyError
 from enigma_core.model import (
+    CloseWanted,
+    ConfigSet,
     DayOpened,
     Decision,
     Fill,
@@ -127,6 +130,29 @@ def _streak(db: sqlite3.Connection, seq: int, s: StreakReset) -> None:
     db.execute("INSERT INTO note VALUES (?, ?, 'streak', 'losing streak reset', ?)", (seq, s.ts, s.reason))
 
 
+def _close(db: sqlite3.Connection, seq: int, c: CloseWanted) -> None:
+    db.execute("INSERT INTO note VALUES (?, ?, 'close', ?, ?)", (seq, c.ts, f"{c.symbol} is to be closed", c.reason))
+
+
+def _config(db: sqlite3.Connection, seq: int, c: ConfigSet) -> None:
+    changes = "; ".join(f"{path} = {value}" for path, value in c.changes.items())
+    db.execute("INSERT INTO note VALUES (?, ?, 'config', ?, ?)", (seq, c.ts, f"settings changed by {c.by}", changes))
+
+
+def _alert(db: sqlite3.Connection, seq: int, a: Alert) -> None:
+    row = (a.id, seq, a.ts, a.received, a.key, a.digest, a.source, a.request.symbol)
+    db.execute("INSERT INTO alert VALUES (?,?,?,?,?,?,?,?,'waiting','',NULL)", row)
+
+
+def _worked(db: sqlite3.Connection, seq: int, w: AlertWorked) -> None:
+    db.execute("UPDATE alert SET state = ?, reason = ?, decision_id = ? WHERE id = ?", (w.outcome, w.reason, w.decision_id, w.id))
+
+
+def _refused(db: sqlite3.Connection, seq: int, r: AlertRefused) -> None:
+    row = (f"R{seq}", seq, r.ts, r.received, "", r.sha256, r.source, "", r.reason)
+    db.execute("INSERT INTO alert VALUES (?,?,?,?,?,?,?,?,'rejected',?,NULL)", row)
+
+
 def _note(db: sqlite3.Connection, seq: int, n: Note) -> None:
     db.execute("INSERT INTO note VALUES (?, ?, ?, ?, ?)", (seq, n.ts, n.event, n.title, n.text))
 
@@ -141,5 +167,10 @@ _WRITES: dict[type, Callable[[sqlite3.Connection, int, Any], None]] = {
     DayOpened: _equity,
     StateSet: _state,
     StreakReset: _streak,
+    CloseWanted: _close,
+    ConfigSet: _config,
+    Alert: _alert,
+    AlertWorked: _worked,
+    AlertRefused: _refused,
     Note: _note,
 }

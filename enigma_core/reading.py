@@ -11,10 +11,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from enigma_core import database, journal, records
+from enigma_core.alert import Alert
 from enigma_core.book import Book
 from enigma_core.errors import HomeError
 from enigma_core.model import Decision, Fill, Instrument, Trade
 from enigma_core.records import Started
+
+_ALERT = ("id", "seq", "ts", "received", "source", "symbol", "state", "reason", "decision_id")
 
 NEAR = 5_000
 """How many of the newest decision ids a misspelt one is compared with."""
@@ -79,7 +82,7 @@ class Reader:
 
         Raises `HomeError` where the chain of records is broken or begins with no account.
         """
-        book = fold(journal.replay(self.path, ("decision", "trade", "note", "cancel"), self._db))
+        book = fold(journal.replay(self.path, records.BESIDE, self._db))
         if book is None:
             raise HomeError(f"{self.path} holds no account: it was exported, or its run ended before it began")
         held = [
@@ -110,7 +113,7 @@ class Reader:
             "working_orders": len(book.orders),
             "trades": book.trades,
             "decisions": self._count("decision"),
-            "alerts": 0,
+            "alerts": self._alerts(),
             "last_ts": self._value("SELECT max(ts) FROM event"),
             "market": self.stamp.identity,
             "database": str(self.path),
@@ -155,6 +158,62 @@ class Reader:
         """Closed trades, oldest first; only those of one decision where it is named."""
         where, values = ("WHERE t.decision_id = ?", (decision_id,)) if decision_id else ("", ())
         return self._events("trade", f"JOIN trade t ON t.seq = event.seq {where} ORDER BY event.seq", *values)
+
+    def alerts(self, limit: int = 50, before: int | None = None, state: str | None = None) -> list[dict[str, Any]]:
+        """The newest messages from outside, newest first, those that were refused unread too; `before` is a `seq`."""
+        if not self._has_alerts():
+            return []
+        sql = f"SELECT {', '.join(_ALERT)} FROM alert WHERE seq < ? AND (? IS NULL OR state = ?) ORDER BY seq DESC LIMIT ?"
+        rows = self._rows(sql, before if before is not None else 2**62, state, state, limit)
+        found = []
+        for row in rows:
+            told = dict(zip(_ALERT, row, strict=True))
+            found.append({**told, **self._asked(told["seq"])})
+        return found
+
+    def alert(self, name: str) -> dict[str, Any]:
+        """One message: its row, request, text and warnings. Raises `HomeError` with the nearest ids."""
+        rows = self._rows(f"SELECT {', '.join(_ALERT)} FROM alert WHERE id = ?", name) if self._has_alerts() else []
+        if not rows:
+            known = [i for (i,) in self._rows("SELECT id FROM alert ORDER BY seq DESC LIMIT ?", NEAR)] if self._has_alerts() else []
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`enigma alert list` shows the newest"
+            raise HomeError(f"{self.path} holds no alert {name!r}; {hint if known else 'it holds none at all'}")
+        told = dict(zip(_ALERT, rows[0], strict=True))
+        return {**told, **self._asked(told["seq"], whole=True)}
+
+    def stored_alerts(self, since: int = 0, most: int = 10_000) -> list[Alert]:
+        """The alerts received from `since` (wall, ms) on, the newest `most`, oldest first."""
+        if not self._has_alerts():
+            return []
+        where = "WHERE a.received >= ? AND event.kind = 'alert' ORDER BY event.seq DESC LIMIT ?"
+        return self._events("alert", f"JOIN alert a ON a.seq = event.seq {where}", since, most)[::-1]
+
+    def waiting_alerts(self) -> list[Alert]:
+        """The alerts that were acknowledged and not worked, oldest first."""
+        if not self._has_alerts():
+            return []
+        return self._events("alert", "JOIN alert a ON a.seq = event.seq WHERE a.state = 'waiting' ORDER BY event.seq")
+
+    def _asked(self, seq: int, *, whole: bool = False) -> dict[str, Any]:
+        """What stands in the event of a message: for a list only its side; with `whole` all of it."""
+        ((kind, payload),) = self._rows("SELECT kind, payload FROM event WHERE seq = ?", seq)
+        record = records.decode(kind, payload)
+        if not isinstance(record, Alert):
+            asked: dict[str, Any] = {"mode": None, "action": None, "position": None}
+            return asked | ({"request": None, "body": None, "warnings": (), "length": record.length} if whole else {})
+        request = record.request
+        asked = {"mode": record.mode, "action": request.action, "position": request.position}
+        if not whole:
+            return asked
+        return asked | {"request": request, "body": record.body, "warnings": record.warnings, "length": len(record.body)}
+
+    def _alerts(self) -> int:
+        return self._count("alert") if self._has_alerts() else 0
+
+    def _has_alerts(self) -> bool:
+        """A journal written before there were alerts has no table for them."""
+        return bool(self._value("SELECT count(*) FROM sqlite_schema WHERE name = 'alert'"))
 
     def equity(self) -> list[tuple[int, Decimal]]:
         """The account's worth over time: (ts, equity), oldest first."""

@@ -44,6 +44,20 @@ TYPES: dict[str, type[msgspec.Struct]] = {}
 TAGS: dict[type, str] = {}
 """The other way round."""
 
+BESIDE = (
+    "decision",
+    "trade",
+    "note",
+    "cancel",
+    "voted",
+    "alert",
+    "alert_worked",
+    "alert_refused",
+    "close_wanted",
+    "config_set",
+)
+"""Kinds that leave an account as it is."""
+
 _encoder = msgspec.json.Encoder()
 _decoders: dict[str, Callable[[bytes | str], Any]] = {}
 
@@ -161,6 +175,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     instruments: dict[str, Instrument]
 
 
+_kind: type[msgspec.Struct]
 for _kind in (Decision, Order, Cancel, Fill, Funded, OrderEnded, Trade, DayOpened, Marked, Note):
     register(_kind)
 for _kind in (StateSet, StreakReset, CloseWanted, ConfigSet):

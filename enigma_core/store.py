@@ -167,6 +167,27 @@ class TradeRow(Table, table=True):
     decision_id: str = Field(sa_type=Text, index=True)
 
 
+class AlertRow(Table, table=True):
+    """A message from outside and how it stands: waiting, refused unread, or the outcome it was worked with.
+
+    `key` is what makes a second message the same alert; `digest` is of its text. The whole request is the payload of event `seq`.
+    """
+
+    __tablename__ = "alert"
+
+    id: str = Field(primary_key=True, sa_type=Text)
+    seq: int = _event(index=True)
+    ts: int = Field(sa_type=BIG)
+    received: int = Field(sa_type=BIG, index=True)
+    key: str = Field(sa_type=Text, index=True)
+    digest: str = Field(sa_type=Text)
+    source: str = Field(sa_type=Text)
+    symbol: str = Field(sa_type=Text)
+    state: str = Field(sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    decision_id: str | None = Field(default=None, sa_type=Text)
+
+
 class EquityRow(Table, table=True):
     """The account's worth at a moment."""
 

@@ -29,12 +29,14 @@ def load(
     env: Mapping[str, str] | None = None,
     folders: Sequence[Path | str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Any] | None = None,
 ) -> Tree:
-    """All layers in one tree, the stronger over the weaker: defaults, file, strategy, environment, command line.
+    """All layers in one tree, the stronger over the weaker: defaults, file, strategy, changes, environment, command line.
 
     `config` is the file, by default ``strategy_config.json`` where there is one; `strategy` a name or a path; `sets` are
     ``PATH=VALUE``; `env` stands in for the environment, `folders` for where strategies are looked for; `flags` maps paths to
-    the values of a command's own options (``{"timeframes.primary": "30m"}``) and is as strong as `sets`.
+    the values of a command's own options (``{"timeframes.primary": "30m"}``) and is as strong as `sets`; `changed` is a tree of
+    what was changed while an earlier run was on.
 
     Raises `ConfigError` where a file cannot be read or a strategy does not exist. What is wrong with settings is told by
     `resolve`, all of it at once.
@@ -57,6 +59,8 @@ def load(
         for word in (DESCRIPTION, "$schema", "strategy"):
             values.pop(word, None)
         tree.lay(Layer(str(found), values))
+    if changed:
+        tree.lay(Layer("changed while running", dict(changed)))
     tree.lay(outside)
     tree.lay(line)
     tree.values["strategy"] = name

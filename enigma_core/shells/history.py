@@ -99,6 +99,15 @@ class Row:
     def primary_closed(self) -> bool:
         return self._at is not None
 
+    @property
+    def ready(self) -> bool:
+        return self._at is not None
+
+    @property
+    def last_close(self) -> float:
+        assert self._at is not None
+        return float(self._evaluation.close[self._at])
+
     def push(self, bar: Bar) -> None:
         self._at = self._rows.get(bar.end)
 

@@ -8,30 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import math
+import pathlib
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from enigma_core.book import Book
+from enigma_core.alert import Alert, AlertRefused, AlertWorked
+from enigma_core.alerting import too_old
+from enigma_core.book import Book, Position
+from enigma_core.config import masked
+from enigma_core.config.kept import Settings
 from enigma_core.engine import Engine, Record
 from enigma_core.errors import ConfigError, DataError, HomeError, PluginError
 from enigma_core.faults import Quarantine
 from enigma_core.home import Home
 from enigma_core.journal import Journal
 from enigma_core.live import LiveEvaluator
-from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent
-from enigma_core.model import Bar, Cancel, Candles, Decision, Fill, Instrument, Order, StateSet, Trade
-from enigma_core.parts import Clock, Command, Feed, Note, Ports, Venue
+from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, Voted
+from enigma_core.matching import since_entry
+from enigma_core.model import Bar, Cancel, Candles, ConfigSet, Decision, Fill, Instrument, Order, StateSet, Trade
+from enigma_core.parts import Applied, Clock, Command, Feed, Note, Ports, Venue
 from enigma_core.plan import Plan
 from enigma_core.plugins import Catalogue
-from enigma_core.records import Started
+from enigma_core.reading import Reader
+from enigma_core.records import BESIDE, Started
+from enigma_core.shells import control
+from enigma_core.shells.changing import changed_plan
 from enigma_core.shells.clock import PacedClock, WallClock
-from enigma_core.shells.driving import drive
+from enigma_core.shells.desk import RunDesk
+from enigma_core.shells.driving import answered, drive, put, sent
 from enigma_core.shells.failings import not_made
+from enigma_core.shells.governor import Governor
 from enigma_core.shells.notes import Notes, note_of
+from enigma_core.shells.waiting import Waiting, unworked
 from enigma_core.timeframes import milliseconds
 
 Observer = Callable[[Any], None]
@@ -42,6 +55,15 @@ WARM_BARS = 1500
 
 INBOX = 1024
 """Events from services that may wait for the engine."""
+
+TURN = 0.002
+"""Seconds that alerts are worked at a stretch before everybody else has a turn."""
+
+MARKS_FROM = 86_400_000
+"""How far back (wall, ms) a restart asks what alerts have said: older ones put no new one out of order."""
+
+Told = Record | FundingSeen | AlertRefused | ConfigSet
+"""What a run writes down."""
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +90,7 @@ class Summary(msgspec.Struct, kw_only=True):
     last_ts: int = 0
     decisions: int = 0
     orders: int = 0
+    alerts: int = 0
     trades: int = 0
     net: Decimal = Decimal(0)
     fees: Decimal = Decimal(0)
@@ -87,20 +110,26 @@ async def run(
     observer: Observer | None = None,
     catalogue: Catalogue | None = None,
     clock: Clock | None = None,
+    wall: Callable[[], int] | None = None,
+    settings: Settings | None = None,
     fresh: bool = False,
 ) -> Summary:
     """Trade `plan` until its feed ends or `stop` is set. `observer` sees `RunStarted` and then every record, after it is written.
 
-    Raises `ConfigError` for a plan without feed or executor, `HomeError` when the journal cannot be used or written.
+    `wall` gives the wall's time (ms), by which alerts grow old; `settings` are those that may be changed meanwhile. Raises
+    `ConfigError` for a plan without feed or executor, `HomeError` when the journal cannot be used or written.
     """
     if plan.feed is None or plan.executor is None:
         raise ConfigError("a run needs a feed and an executor: name them, such as {'use': 'synthetic'} and {'use': 'paper'}")
     feed = plan.feed
     symbols = plan.symbols or feed.symbols()
-    session = Session(plan, feed, symbols, {s: plan.instrument(s) for s in symbols}, observer or (lambda _: None), catalogue)
+    instruments = {s: plan.instrument(s) for s in symbols}
+    session = Session(plan, feed, symbols, instruments, observer or (lambda _: None), catalogue, settings)
+    session.wall = wall or WallClock().now
+    home.told += [line for service in plan.services.values() for line in service.prepare(home.path, plan.mode)]
     journal = home.journal(plan.mode, feed.identity(), fresh=fresh)
     try:
-        session.recover(journal, tuple(home.told), str(home.path))
+        session.recover(journal, tuple(home.told), home.path)
         await session.trade(stop or asyncio.Event(), clock or (PacedClock(feed.speed) if feed.simulated else WallClock()))
     except BaseException as error:
         session.summary.reason = str(error) or type(error).__name__
@@ -124,11 +153,17 @@ class Session:
         instruments: dict[str, Instrument],
         observer: Observer,
         catalogue: Catalogue | None,
+        settings: Settings | None = None,
     ) -> None:
         self.plan = plan
         self.feed = feed
         self.symbols = symbols
+        self.settings = settings
         self.summary = Summary()
+        self.watchers: list[Observer] = []
+        self.wall: Callable[[], int] = WallClock().now
+        self.fed = time.monotonic()
+        """When the feed last gave something."""
         self._journal: Journal | None = None
         self._observer = observer
         self._catalogue = catalogue
@@ -136,36 +171,47 @@ class Session:
         self._instruments = instruments
         self._listed = dict(instruments)
         """With those of symbols that only the journal knows."""
-        self._book = Book(plan.account.equity, self._listed)
+        self.book = Book(plan.account.equity, self._listed)
         self._markets = {s: Market(s) for s in symbols}
         self._quarantine = Quarantine()
         self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self._quarantine) for s in symbols}
-        self._engine = Engine(plan, self._book, instruments, self._evaluators, self._markets)
+        self.engine = Engine(plan, self.book, instruments, self._evaluators, self._markets)
+        self._governor = Governor(plan.risk)
         self._venue: Venue | None = None
         self._ports: Ports | None = None
         self._inbox: asyncio.Queue[MarketEvent | Command] = asyncio.Queue(INBOX)
         self._notes: Notes | None = None
+        self._retired: list[asyncio.Task[None]] = []
+        """Notifiers that others have taken the place of, with what they still had to send."""
+        self._waiting: Waiting | None = None
+        self._desk: RunDesk | None = None
         self._since: int | None = None
+        self._seen = 0
+        """The market's time of the newest event."""
         self._announced: dict[str, FundingSeen | None] = {}
         """Of the symbols whose settlements the feed does not know beforehand: what the journal holds of the next one."""
         self._began = time.monotonic()
 
     # recovery
 
-    def recover(self, journal: Journal, told: tuple[str, ...], home: str) -> None:
-        """Fold the journal, warm the evaluators, take over positions and orders."""
+    def recover(self, journal: Journal, told: tuple[str, ...], home: pathlib.Path) -> None:
+        """Fold the journal, warm the evaluators, take over positions and orders, find the alerts that nobody has worked yet."""
         self._journal = journal
+        self._waiting = Waiting(journal, lambda: self._since or 0)
+        self._desk = RunDesk(self, home, journal.path, self._waiting)
         announced = self._fold(journal)
-        unknown = [s for s in (*self._book.positions, *self._book.entries) if s not in self._evaluators]
+        unknown = [s for s in (*self.book.positions, *self.book.entries) if s not in self._evaluators]
         if unknown:
             raise HomeError(
                 f"{home} holds a position in {', '.join(sorted(set(unknown)))}, which this run does not trade: "
                 "add it with --pairs, or use another --home"
             )
-        journal.write([Started(ts=self._since or 0, cash=self._book.cash, instruments=self._instruments)], self._since or 0)
+        journal.write([Started(ts=self._since or 0, cash=self.book.cash, instruments=self._instruments)], self._since or 0)
         seen = self._warm()
+        self._seen = self._since or 0
         self._open(seen, announced)
-        self.summary.start_equity = self._book.equity
+        self._recall(journal)
+        self.summary.start_equity = self.book.equity
         self._observer(
             RunStarted(
                 mode=self.plan.mode,
@@ -173,10 +219,10 @@ class Session:
                 symbols=self.symbols,
                 strategy=self.plan.strategy,
                 timeframe=self.plan.timeframes.primary,
-                equity=self._book.equity,
-                positions=tuple(self._book.positions),
+                equity=self.book.equity,
+                positions=tuple(self.book.positions),
                 recovered=self._since is not None,
-                home=home,
+                home=str(home),
                 told=(*told, *not_made(t for e in self._evaluators.values() for t in e.left_out)),
             )
         )
@@ -185,21 +231,32 @@ class Session:
         """The account as the journal has it; the newest word on each symbol's funding."""
         known = False
         announced = {}
-        for record in journal.replay(without=("decision", "trade", "note", "cancel")):
+        for record in journal.replay(without=[kind for kind in BESIDE if kind != "voted"]):
             if type(record) is FundingSeen:
                 announced[record.symbol] = record
+            elif type(record) is Voted:
+                if record.symbol in self._markets:
+                    self._markets[record.symbol].cast(record)
             elif type(record) is not Started:
-                self._book.apply(record)
+                self.book.apply(record)
             else:
                 # what was traded is worth what it was worth then
                 self._listed |= record.instruments
                 if not known:
                     known = True
-                    self._book.cash = self._book.day_equity = record.cash
+                    self.book.cash = self.book.day_equity = record.cash
         self._listed |= self._instruments
         # 0: a command, before the first bar
         self._since = journal.last_ts or None
         return announced
+
+    def _recall(self, journal: Journal) -> None:
+        """What alerts have said lately, and those that were acknowledged and not worked."""
+        assert self._waiting is not None
+        with Reader(journal.path) as reader:
+            self.engine.answering.remember(reader.stored_alerts(self.wall() - MARKS_FROM))
+        for alert in unworked(journal.path):
+            self._waiting.add(alert)
 
     def _warm(self) -> dict[str, int]:
         """Show the evaluators what was before the first event, and the exits their bars; when each symbol's last bar closed."""
@@ -211,8 +268,8 @@ class Session:
             evaluator.warm(history)
             if len(history):
                 seen[symbol] = int(history.ts[-1]) + milliseconds(self._timeframe)
-            if symbol in self._book.positions:
-                self._engine.resume(symbol, _bars_since(history, self._book.positions[symbol].entry_ts))
+            if symbol in self.book.positions:
+                self.engine.resume(symbol, _seen_by(self.book.positions[symbol], history))
         return seen
 
     def _open(self, seen: dict[str, int], announced: dict[str, FundingSeen]) -> None:
@@ -223,21 +280,22 @@ class Session:
             instruments=self._instruments,
             costs=self.plan.costs,
             funding=funding,
-            account=self._book,
+            account=self.book,
             since=self._since or 0,
             seen=seen,
+            desk=self._desk,
         )
         self._venue = self.plan.executor.open(self._ports)
         self._announced = {s: announced.get(s) for s in self.symbols if funding[s] is None}
         for event in filter(None, self._announced.values()):
             self._markets[event.symbol].see(event)
-            drive(self._engine, self._venue, event)
+            drive(self.engine, self._venue, event)
 
     def _history(self, symbol: str) -> Candles | None:
         """Bars before the first event: a fresh run on a recording starts at its first bar and has none."""
         coarsest = max(milliseconds(t) for t in (*self.plan.timeframes.available, self.plan.timeframes.primary))
         if self._since is not None:
-            entered = self._book.positions[symbol].entry_ts if symbol in self._book.positions else self._since
+            entered = self.book.positions[symbol].entry_ts if symbol in self.book.positions else self._since
             start = min(self._since - self._warm_bars() * coarsest, entered)
             history = self.feed.history(symbol, self._timeframe, start, self._since)
             # a bar that opened before but closes after the last step is yet to come
@@ -255,10 +313,20 @@ class Session:
         """One event after another, until the feed ends or `stop` is set."""
         self._notes = Notes(self.plan.notifiers)
         self._tell("enigma_started", mode=self.plan.mode, symbols=self.symbols)
+        assert self._desk is not None
+        # a halt that came while nobody ran, or that a run did not live to finish, is honoured before anything else
+        control.look(self._desk.home, self.command, self.now, lambda: self.book.flattening)
+        self._flatten()
         stopping = asyncio.create_task(stop.wait())
         # services begin before the first event
-        beside = [*(asyncio.create_task(self._serve(name)) for name in self.plan.services), asyncio.create_task(self._listen())]
+        beside = [
+            *(asyncio.create_task(self._serve(name)) for name in self.plan.services),
+            asyncio.create_task(self._listen()),
+            asyncio.create_task(self._work()),
+            asyncio.create_task(control.attend(self._desk.home, self.command, self.now, lambda: self.book.flattening)),
+        ]
         following = asyncio.create_task(self._follow(clock))
+        self._desk.state = "ready"
         waiting = {stopping, *beside, following}
         try:
             while not (following.done() or stopping.done()):
@@ -267,6 +335,7 @@ class Session:
                     task.result()
             self.summary.reason = "the feed has ended" if following.done() else "stopped"
         finally:
+            self._desk.state = "stopping"
             # all of them wait between two events, where nothing is half done
             for task in waiting:
                 task.cancel()
@@ -277,6 +346,57 @@ class Session:
     async def _listen(self) -> None:
         while True:
             self.take(await self._inbox.get())
+
+    async def _work(self) -> None:
+        """Alerts, one after another; everybody else has a turn in between."""
+        assert self._waiting is not None
+        while True:
+            await self._waiting.ready.wait()
+            until = time.monotonic() + TURN
+            while time.monotonic() < until and (alert := self._waiting.next()) is not None:
+                self.work(alert)
+            await asyncio.sleep(0)
+
+    def work(self, alert: Alert) -> None:
+        """What an alert leads to, as one step of the journal; nothing if it has waited too long."""
+        assert self._venue is not None
+        self.summary.alerts += 1
+        ts = self.now()
+        if reason := too_old(alert, self.wall()):
+            symbol = alert.request.symbol
+            done = AlertWorked(ts=ts, id=alert.id, source=alert.source, symbol=symbol, outcome="expired", reason=reason)
+            self.write([done])
+            return
+        self.write(put(self.engine, self._venue, msgspec.structs.replace(alert, ts=ts)))
+
+    def command(self, command: Command) -> tuple[Sequence[Told], Future[None]]:
+        """What an operator's command leads to, and the writing of it."""
+        assert self._venue is not None
+        records = put(self.engine, self._venue, command)
+        return records, self.write(records)
+
+    def _flatten(self) -> None:
+        """Go on closing what was to be closed when the last run ended."""
+        assert self._venue is not None
+        if self.book.flattening:
+            self.write(answered(self.engine, self._venue, sent(self.engine.flatten(self.now()), self._venue)))
+
+    def reconfigure(self, changes: Mapping[str, Any], by: str) -> tuple[Applied, Future[None]]:
+        """Change settings: those that may are in force from here on. Raises `ConfigError`."""
+        assert self.settings is not None
+        plan, tree, values = self.settings.changed(changes)
+        self.plan, applied = changed_plan(self.plan, plan, changes)
+        self.settings.keep(tree, values)
+        self.engine.reconfigure(self.plan)
+        if self._notes is not None and any(path.startswith("notifiers") for path in applied.now):
+            self._retired.append(asyncio.create_task(self._notes.close()))
+            self._notes = Notes(self.plan.notifiers)
+        told = {path: _shown(path, value) for path, value in changes.items()}
+        return applied, self.write([ConfigSet(ts=self.now(), by=by, changes=told, restart=applied.restart)])
+
+    def now(self) -> int:
+        """The market's time, ms."""
+        return self._seen if self.feed.simulated else max(self._seen, self.wall())
 
     async def _serve(self, name: str) -> None:
         assert self._ports is not None
@@ -292,6 +412,7 @@ class Session:
         try:
             async for event in stream:
                 await clock.until(event.ts)
+                self.fed = time.monotonic()
                 self.take(event)
         finally:
             if isinstance(stream, AsyncGenerator):
@@ -305,8 +426,9 @@ class Session:
         """
         assert self._venue is not None
         if isinstance(event, Command):
-            self._write(self._engine.step(event))
+            self.command(event)
             return
+        self._seen = max(self._seen, event.ts)
         strange = (
             event.bars.keys() - self._markets.keys() if isinstance(event, BarsClosed) else {event.symbol} - self._markets.keys()
         )
@@ -314,7 +436,7 @@ class Session:
             raise DataError(f"feed {self.feed.name} told of {', '.join(sorted(strange))}, which this run does not trade")
         if not isinstance(event, BarsClosed):
             self._markets[event.symbol].see(event)
-            self._write(drive(self._engine, self._venue, event))
+            self.write(drive(self.engine, self._venue, event))
             return
         for bar in event.bars.values():
             if not _possible(bar):
@@ -322,16 +444,16 @@ class Session:
         self.summary.bars += len(event.bars)
         self.summary.first_ts = self.summary.first_ts or event.ts
         self.summary.last_ts = event.ts
-        records: list[Record | FundingSeen] = [*drive(self._engine, self._venue, event)]
+        records: list[Record | FundingSeen] = [*drive(self.engine, self._venue, event)]
         records += (Note(event.ts, "indicator_off", "an indicator is switched off", n) for n in self._quarantine.news())
         if self._announced:
             records += self._news_of_funding()
         self._since = event.ts
-        self._write(records)
+        self.write(records)
 
     def _news_of_funding(self) -> Iterator[FundingSeen]:
         """What is announced for positions and not yet in the journal: a settlement may fall due while nobody runs."""
-        for symbol in self._book.positions:
+        for symbol in self.book.positions:
             event = self._markets[symbol].funding
             before = self._announced.get(symbol)
             if symbol not in self._announced or event is None:
@@ -340,18 +462,24 @@ class Session:
                 self._announced[symbol] = event
                 yield event
 
-    def _write(self, records: Sequence[Record | FundingSeen]) -> None:
+    def write(self, records: Sequence[Told]) -> Future[None]:
         """The records of one event, as one step. Raises `HomeError` once the journal has failed."""
-        if not records:
-            return
         assert self._journal is not None
-        self._journal.write(records, self._since or 0)
+        written = self._journal.write(records, self._since or 0)
+        halt = None
         for record in records:
             self._count(record)
             self._observer(record)
             self._announce(record)
+            for see in tuple(self.watchers):
+                see(record)
+            if type(record) is Order:
+                halt = halt or self._governor.see(record)
+        if halt is not None and self.book.trading_state == "ACTIVE":
+            self.command(halt)
+        return written
 
-    def _count(self, record: Record | FundingSeen) -> None:
+    def _count(self, record: Told) -> None:
         summary = self.summary
         if type(record) is Decision:
             summary.decisions += 1
@@ -362,7 +490,7 @@ class Session:
             summary.net += record.net
             summary.fees += record.fees
 
-    def _announce(self, record: Record | FundingSeen) -> None:
+    def _announce(self, record: Told) -> None:
         if type(record) is Decision:
             self._tell("enigma_decided", decision=record)
         elif type(record) is Order:
@@ -385,12 +513,20 @@ class Session:
     async def close(self) -> None:
         """Say what was done."""
         self.summary.seconds = time.monotonic() - self._began
-        self.summary.equity = self._book.equity
-        self.summary.open_positions = tuple(self._book.positions)
-        self.summary.rejected = dict(self._engine.rejected)
+        self.summary.equity = self.book.equity
+        self.summary.open_positions = tuple(self.book.positions)
+        self.summary.rejected = dict(self.engine.rejected)
         self._tell("enigma_stopped", reason=self.summary.reason)
+        if self._waiting is not None:
+            self._waiting.close()
         if self._notes is not None:
             await self._notes.close()
+        await asyncio.gather(*self._retired)
+
+
+def _shown(path: str, value: Any) -> str:
+    """A changed setting as it may be written down."""
+    return msgspec.json.encode(masked(path, value)).decode()
 
 
 def _possible(bar: Bar) -> bool:
@@ -399,8 +535,11 @@ def _possible(bar: Bar) -> bool:
     return prices and 0 <= bar.volume < math.inf
 
 
-def _bars_since(history: Candles, ts: int) -> list[Bar]:
+def _seen_by(position: Position, history: Candles) -> list[Bar]:
+    """The bars that `position` has seen the end of, as it has seen them."""
     length = milliseconds(history.timeframe)
-    part = history[int((history.ts < ts).sum()) :]
+    part = history[int((history.ts + length <= position.entry_ts).sum()) :]
     columns = (a.tolist() for a in (part.ts, part.open, part.high, part.low, part.close, part.volume))
-    return [Bar(history.symbol, t, t + length, o, h, low, c, v) for t, o, h, low, c, v in zip(*columns, strict=True)]
+    bars = (Bar(history.symbol, t, t + length, o, h, low, c, v) for t, o, h, low, c, v in zip(*columns, strict=True))
+    seen = (since_entry(bar, position.entry_ts, float(position.price)) for bar in bars)
+    return [bar for bar in seen if bar is not None]

@@ -44,7 +44,8 @@ class PaperVenue(SimulatedVenue):
             for position in ports.account.positions.values():
                 symbol = position.symbol
                 until = max(ports.seen.get(symbol, ports.since), position.entry_ts + 1)
-                self.restore(symbol, position.side, position.quantity, position.price, position.leverage, until)
+                price, entered = position.price, position.entry_ts
+                self.restore(symbol, position.side, position.quantity, price, position.leverage, until, entered)
             for working in ports.account.orders.values():
                 left = working.order.quantity - working.filled
                 self.submit(msgspec.structs.replace(working.order, quantity=left))

@@ -1,0 +1,140 @@
+"""What an alert comes to, given what is held and what was said before. Pure.
+
+A target position wins over a word. What reduces is obeyed, unless a later message of the same sender shows that it was about
+a position that is gone. An entry older than the newest word of its sender on the symbol is not wanted any more.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from enigma_core.alert import Alert, Mode, Outcome, Request
+from enigma_core.model import Instrument, Side
+
+SIDES: dict[str, Side] = {"long": 1, "short": -1}
+NAMES = {1: "long", -1: "short"}
+
+
+class Mark(NamedTuple):
+    """The newest word of one sender on one symbol: its times (bar, sent), what it wants held, what it said was held before."""
+
+    bar: int | None
+    sent: int | None
+    stance: str
+    previous: str | None
+
+
+class Wish(NamedTuple):
+    """What is to be done: leave what is held, enter a side, take some off, cancel a working entry; or why nothing."""
+
+    leave: bool = False
+    enter: Side | Literal[0] = 0
+    reduce: bool = False
+    cancel: bool = False
+    outcome: Outcome = "nothing"
+    reason: str = ""
+
+
+def order_of(request: Request, mark: Mark | None) -> int:
+    """-1 where `request` is older than `mark`, 1 where it is newer or nobody knows, 0 where both are of one moment."""
+    if mark is None:
+        return 1
+    for ours, theirs in ((request.bar, mark.bar), (request.sent, mark.sent)):
+        if ours is not None and theirs is not None and ours != theirs:
+            return 1 if ours > theirs else -1
+    return 0 if (request.bar is not None and mark.bar is not None) or (request.sent is not None and mark.sent is not None) else 1
+
+
+def stance_of(request: Request, held: int) -> str | None:
+    """What `request` wants held: long, short or flat; None where it does not say."""
+    if request.position is not None:
+        return request.position
+    match request.action:
+        case "long" | "short":
+            return request.action
+        case "close":
+            return "flat"
+        case "reverse" if held:
+            return NAMES[-held]
+        case _:
+            return None
+
+
+def marked(request: Request, held: int, before: Mark | None) -> Mark | None:
+    """The newest word once `request` was worked. One that closes the other side only leaves the word as it was."""
+    stance = stance_of(request, held)
+    if stance is None or order_of(request, before) < 0 or _about_another(request, before):
+        return before
+    return Mark(request.bar, request.sent, stance, request.previous)
+
+
+def _closes(request: Request) -> str | None:
+    """The side that a flat position is asked of; None where any is meant."""
+    return request.closes or (request.previous if request.previous in SIDES else None)
+
+
+def _about_another(request: Request, mark: Mark | None) -> bool:
+    """True where `mark` shows that the position `request` speaks of is gone already."""
+    if mark is None or order_of(request, mark) > 0:
+        return False
+    if request.position == "flat" or request.action == "close":
+        about = _closes(request)
+        return about is not None and mark.stance in SIDES and about != mark.stance
+    # of two messages of one moment, the one that ends where the other begins came first
+    return order_of(request, mark) == 0 and request.position is not None and request.position == mark.previous != mark.stance
+
+
+def wish(request: Request, mode: Mode, held: int, mark: Mark | None) -> Wish:
+    """What is to be done about `request` while `held` (1, -1, 0; an entry still working counts) is held."""
+    if request.action == "cancel" and request.position is None:
+        return Wish(cancel=True)
+    if request.action == "reduce" and request.position is None:
+        return Wish(reduce=True) if held else Wish(reason="nothing is held that could be reduced")
+    if _about_another(request, mark):
+        return Wish(outcome="superseded", reason="a later message says that this position is gone already")
+    stance = stance_of(request, held)
+    if stance is None:
+        return Wish(reason="nothing is held that could be reversed" if request.action == "reverse" else "it asks for nothing")
+    if stance == "flat":
+        about = _closes(request)
+        if not held:
+            return Wish(reason="nothing is held")
+        # a sender who is the first to speak of a side is believed about nothing but that side
+        if about is not None and SIDES[about] != held:
+            return Wish(reason=f"it closes a {about}, and a {NAMES[held]} is held")
+        return Wish(leave=True)
+    if order_of(request, mark) < 0:
+        return Wish(outcome="superseded", reason="a later message of the same sender has come before it")
+    side = SIDES[stance]
+    if held == side:
+        return Wish(enter=side, outcome="held", reason=f"a {stance} is held already")
+    stated = request.position is not None or request.action == "reverse" or mode == "signal"
+    if held and not stated:
+        return Wish(enter=side, outcome="held", reason=f"a {NAMES[held]} is held; the vote counts at the next evaluation")
+    return Wish(leave=bool(held), enter=side)
+
+
+def too_old(alert: Alert, now: int) -> str:
+    """Why the alert is not worked at `now` (wall, ms) any more; empty while it is fresh enough."""
+    request = alert.request
+    limit = alert.max_lag_exit if request.reduces else alert.max_lag
+    if request.max_lag is not None:
+        limit = min(limit, request.max_lag)
+    age = now - (request.sent if request.sent is not None else alert.received)
+    return "" if age <= limit else f"it is {age / 1000:.0f} s old, and {limit / 1000:g} s are allowed"
+
+
+def base_quantity(request: Request, price: float, equity: Decimal, instrument: Instrument) -> Decimal | None:
+    """What the alert asks for, in base currency; None where it names no quantity. Percent are of the equity, as notional."""
+    if request.quantity is None:
+        return None
+    match request.unit:
+        case "base":
+            return request.quantity
+        case "contracts":
+            return request.quantity * instrument.multiplier
+        case "quote":
+            return request.quantity / instrument.price(price)
+        case "percent":
+            return equity * request.quantity / 100 / instrument.price(price)

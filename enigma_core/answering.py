@@ -1,0 +1,205 @@
+"""Working alerts: the part of the engine's step that begins with what somebody outside asks for. Pure.
+
+An alert goes the way of every signal, from the point that its mode names: it may vote, have the symbol evaluated, be the signal
+itself, or only block the other side. What leaves a position comes first and waits for no gate; an entry on the other side
+follows once the symbol is flat. Each alert ends with one `AlertWorked`, in the same step as what it led to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from enigma_core.alert import Alert, AlertWorked, Outcome
+from enigma_core.alerting import SIDES, Mark, base_quantity, marked, stance_of, wish
+from enigma_core.deciding import Ask
+from enigma_core.gating import ask_market, unasked
+from enigma_core.market import Voted
+from enigma_core.model import Cancel, Decision, Side, StateSet
+from enigma_core.timeframes import milliseconds
+
+if TYPE_CHECKING:
+    from enigma_core.engine import Engine, Record
+
+Sender = tuple[str, str, str]
+"""Source, strategy, symbol."""
+
+
+def sender(alert: Alert) -> Sender:
+    """Whose word on which symbol an alert is: messages are put in order among these."""
+    return alert.source, alert.request.strategy, alert.request.symbol
+
+
+class Answering:
+    """What alerts have said, and those whose entry waits for a position to be left."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.awaited: dict[str, Alert] = {}
+        """Alerts whose entry half waits until the symbol is flat."""
+        self._engine = engine
+        self._marks: dict[Sender, Mark] = {}
+
+    def remember(self, alerts: Iterable[Alert]) -> None:
+        """Take in what was said before a restart, oldest first."""
+        for alert in alerts:
+            if (mark := marked(alert.request, 0, self._marks.get(sender(alert)))) is not None:
+                self._marks[sender(alert)] = mark
+
+    def work(self, alert: Alert, ts: int) -> list[Record]:
+        """All that `alert` leads to at `ts`, with its outcome last unless its entry has to wait."""
+        out: list[Record] = []
+        request = alert.request
+        if request.action == "halt":
+            out += self._engine.step(StateSet(ts=ts, state="HALTED", reason=f"alert {alert.id} asked for it", flatten=True))
+            return self._done(alert, ts, out, "halted", "entries are stopped, and what is held is closed")
+        if request.symbol not in self._engine.instruments:
+            return self._done(alert, ts, out, "refused", f"{request.symbol} is not traded by this run")
+        held = self._held(request.symbol)
+        what = wish(request, alert.mode, held, self._marks.get(sender(alert)))
+        if (mark := marked(request, held, self._marks.get(sender(alert)))) is not None:
+            self._marks[sender(alert)] = mark
+        if what.outcome == "superseded":
+            return self._done(alert, ts, out, what.outcome, what.reason)
+        if what.cancel:
+            return self._cancel(alert, ts, out)
+        if what.reduce:
+            return self._reduce(alert, ts, out)
+        if (earlier := self.awaited.pop(request.symbol, None)) is not None and earlier.id != alert.id:
+            self._done(earlier, ts, out, "superseded", f"alert {alert.id} came before the symbol was flat")
+        if not what.enter:
+            if not what.leave:
+                return self._done(alert, ts, out, what.outcome, what.reason)
+            self._engine.leave(request.symbol, ts, "alert", out)
+            return self._done(alert, ts, out, "closed", "what is held is closed")
+        self._cast(alert, what.enter, ts, out)
+        if what.leave:
+            self._engine.leave(request.symbol, ts, "alert", out)
+            if self._engine.book.holds(request.symbol):
+                self.awaited[request.symbol] = alert
+                return out
+        elif what.outcome == "held":
+            return self._done(alert, ts, out, "held", what.reason)
+        return self._enter(alert, what.enter, ts, out)
+
+    def flat(self, symbol: str, ts: int, out: list[Record]) -> None:
+        """`symbol` is flat: the entry that waited for it may follow."""
+        alert = self.awaited.pop(symbol, None)
+        if alert is None:
+            return
+        stance = stance_of(alert.request, 0)
+        if alert.request.action == "reverse" and alert.request.position is None:
+            stance = self._marks[sender(alert)].stance
+        if ts - alert.ts > milliseconds(self._engine.plan.timeframes.primary):
+            self._done(alert, ts, out, "expired", "the position was left, but too late for a new one")
+        elif stance in SIDES:
+            self._enter(alert, SIDES[stance], ts, out)
+        else:
+            self._done(alert, ts, out, "nothing", "it asks for nothing more")
+
+    def drop(self, ts: int, out: list[Record], reason: str) -> None:
+        """No entry follows any more."""
+        for alert in self.awaited.values():
+            self._done(alert, ts, out, "refused", reason)
+        self.awaited.clear()
+
+    def _held(self, symbol: str) -> int:
+        book = self._engine.book
+        if symbol in book.positions:
+            return book.positions[symbol].side
+        return book.entries[symbol].side if symbol in book.entries else 0
+
+    def _cast(self, alert: Alert, side: Side, ts: int, out: list[Record]) -> None:
+        if alert.mode == "signal":
+            return
+        ttl = alert.ttl or 2 * milliseconds(self._engine.plan.timeframes.primary)
+        voted = Voted(ts, alert.request.symbol, side, ttl, alert.mode == "veto")
+        market = self._engine.markets.get(alert.request.symbol)
+        if market is not None:
+            market.cast(voted)
+        out.append(voted)
+
+    def _enter(self, alert: Alert, side: Side, ts: int, out: list[Record]) -> list[Record]:
+        if alert.mode == "vote":
+            return self._done(alert, ts, out, "voted", "the next evaluation counts it")
+        if alert.mode == "veto":
+            return self._done(alert, ts, out, "vetoed", "it blocks entries on the other side")
+        symbol, plan = alert.request.symbol, self._engine.plan
+        evaluation = self._engine.evaluation(symbol, ts)
+        if evaluation is None:
+            return self._done(alert, ts, out, "refused", f"no bar of {plan.timeframes.primary} has closed yet")
+        signal = alert.mode == "signal"
+        if signal:
+            # nobody doubts it; what its confidence scales is as it would be for a signal without a flaw
+            evaluation = msgspec.structs.replace(evaluation, side=np.array([side], np.int64), confidence=np.ones(1))
+        asked = {name: gate for name, gate in plan.market_gates.items() if not (signal and gate.judges_score)}
+        answers = {m.gate: m for m in ask_market(asked, evaluation)}
+        measured = [answers[name] if name in answers else unasked(name, 1) for name in plan.market_gates]
+        ask = self._ask(alert, float(evaluation.close[0]))
+        decider = self._engine.decider
+        if evaluation.side[0] == side:
+            outcome = decider.decide(evaluation, 0, measured, self._engine.book, ts, ask=ask)
+        else:
+            outcome = decider.nothing(ask, f"the score of {float(evaluation.score[0]):+.1f} is not on the alert's side")
+        for gate in outcome.refused:
+            self._engine.rejected[gate] = self._engine.rejected.get(gate, 0) + 1
+        decision: Decision = decider.record(evaluation, 0, measured, ts, outcome, alert.source)
+        out.append(decision)
+        if outcome.order is None:
+            return self._done(alert, ts, out, "refused", outcome.reason, decision.id)
+        self._engine.place(outcome.order, out)
+        return self._done(alert, ts, out, "entered", outcome.reason, decision.id)
+
+    def _ask(self, alert: Alert, price: float) -> Ask:
+        request = alert.request
+        instrument = self._engine.instruments[request.symbol]
+        return Ask(
+            id=alert.id,
+            source=alert.source,
+            leverage=request.leverage,
+            quantity=base_quantity(request, price, self._engine.book.equity, instrument),
+            stop=request.stop,
+            target=request.take_profit,
+        )
+
+    def _cancel(self, alert: Alert, ts: int, out: list[Record]) -> list[Record]:
+        entry = self._engine.book.entries.get(alert.request.symbol)
+        if entry is None:
+            return self._done(alert, ts, out, "nothing", "no entry is working")
+        out.append(Cancel(ts=ts, order_id=entry.id, symbol=entry.symbol))
+        return self._done(alert, ts, out, "cancelled", f"entry {entry.id} is called off")
+
+    def _reduce(self, alert: Alert, ts: int, out: list[Record]) -> list[Record]:
+        symbol = alert.request.symbol
+        position = self._engine.book.positions.get(symbol)
+        if position is None:
+            return self._cancel(alert, ts, out)
+        instrument = self._engine.instruments[symbol]
+        base = base_quantity(alert.request, float(position.mark), self._engine.book.equity, instrument)
+        off = position.quantity if base is None else instrument.contracts(base)
+        if not off:
+            return self._done(alert, ts, out, "nothing", f"{base} is less than the smallest order")
+        if off >= position.quantity:
+            self._engine.leave(symbol, ts, "alert", out)
+            return self._done(alert, ts, out, "closed", "all of what is held is closed")
+        self._engine.cut(symbol, off, alert.id, ts, out)
+        return self._done(alert, ts, out, "reduced", f"{off.normalize():f} contracts of {position.quantity.normalize():f}")
+
+    @staticmethod
+    def _done(
+        alert: Alert, ts: int, out: list[Record], outcome: Outcome, reason: str, decision_id: str | None = None
+    ) -> list[Record]:
+        out.append(
+            AlertWorked(
+                ts=ts,
+                id=alert.id,
+                source=alert.source,
+                symbol=alert.request.symbol,
+                outcome=outcome,
+                reason=reason,
+                decision_id=decision_id,
+            )
+        )
+        return out

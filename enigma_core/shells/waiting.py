@@ -1,0 +1,168 @@
+"""Alerts between their acknowledgement and their working: written down first, each worked once.
+
+What makes this safe is in the order: an alert's identity is looked up and reserved, the alert is committed to the journal, and
+only then its sender is answered and the engine may have it. Whoever is cancelled while he waits changes nothing about that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import NamedTuple
+
+from enigma_core import database
+from enigma_core.alert import Alert, Receipt
+from enigma_core.errors import Busy, EnigmaError, HomeError
+from enigma_core.journal import Journal
+
+CAPACITY = 10_000
+"""Alerts that may wait for the engine."""
+
+REMEMBERED = 100_000
+"""Newest identities kept in memory; older ones are looked up in the journal."""
+
+
+class Seen(NamedTuple):
+    """An identity that was accepted: when (wall, ms), with which content, and the writing that is still under way."""
+
+    received: int
+    digest: str
+    written: asyncio.Future[None] | None
+
+
+class Waiting:
+    """The alerts of one run that are not worked yet, and the identities of all that ever came.
+
+    `moment` gives the time (ms) of the journal's step that an alert is written with.
+    """
+
+    def __init__(self, journal: Journal, moment: Callable[[], int], capacity: int = CAPACITY, remembered: int = REMEMBERED) -> None:
+        self.alerts: deque[Alert] = deque()
+        self.ready = asyncio.Event()
+        """Set while something waits to be worked."""
+        self._journal = journal
+        self._moment = moment
+        self._capacity = capacity
+        self._remembered = remembered
+        self._writing = 0
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
+        self._db = database.connect_for_reading(journal.path)
+        self._known = 0
+        """Identities in the journal that memory does not hold, if any."""
+        self._recall()
+
+    def __len__(self) -> int:
+        return len(self.alerts) + self._writing
+
+    def add(self, alert: Alert) -> None:
+        """An alert that is written down is to be worked."""
+        self.alerts.append(alert)
+        self.ready.set()
+
+    def next(self) -> Alert | None:
+        """The alert that has waited longest."""
+        if not self.alerts:
+            self.ready.clear()
+            return None
+        return self.alerts.popleft()
+
+    async def accept(self, alerts: Sequence[Alert]) -> list[Receipt]:
+        """See `enigma_core.parts.Desk.accept`."""
+        receipts: list[Receipt] = []
+        new: list[Alert] = []
+        under_way: list[asyncio.Future[None]] = []
+        fresh: dict[str, Seen] = {}
+        for alert in alerts:
+            known = fresh.get(alert.key) or self._look_up(alert.key)
+            if known is None or (alert.window is not None and alert.received - known.received >= alert.window):
+                receipts.append("accepted")
+                new.append(alert)
+                fresh[alert.key] = Seen(alert.received, alert.digest, None)
+                continue
+            same = known.digest == alert.digest or not alert.request.key
+            receipts.append("duplicate" if same else "conflict")
+            if known.written is not None:
+                under_way.append(known.written)
+        # of one message all or nothing is accepted
+        if "conflict" in receipts:
+            return ["conflict" if r == "accepted" else r for r in receipts]
+        if new:
+            under_way.append(self._write(new))
+        for written in under_way:
+            await asyncio.shield(written)
+        return receipts
+
+    def _write(self, new: list[Alert]) -> asyncio.Future[None]:
+        if len(self) + len(new) > self._capacity:
+            raise Busy(f"{len(self)} alerts wait already, and {self._capacity} may: send it again in a few seconds")
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[None] = loop.create_future()
+        # an error that nobody waits for any more is not worth a warning of asyncio's
+        written.add_done_callback(lambda f: f.exception())
+        done = self._journal.write(new, self._moment())
+        self._writing += len(new)
+        for alert in new:
+            self._remember(alert.key, Seen(alert.received, alert.digest, written))
+        done.add_done_callback(lambda f: loop.call_soon_threadsafe(self._written, new, f, written))
+        return written
+
+    def _written(self, new: list[Alert], done: Future[None], written: asyncio.Future[None]) -> None:
+        self._writing -= len(new)
+        error = done.exception()
+        if error is not None:
+            for alert in new:
+                self._seen.pop(alert.key, None)
+            written.set_exception(error if isinstance(error, EnigmaError) else HomeError(str(error)))
+            return
+        for alert in new:
+            self._seen[alert.key] = Seen(alert.received, alert.digest, None)
+            self.add(alert)
+        written.set_result(None)
+
+    def _remember(self, key: str, seen: Seen) -> None:
+        self._seen[key] = seen
+        self._seen.move_to_end(key)
+        while len(self._seen) > self._remembered:
+            oldest, dropped = self._seen.popitem(last=False)
+            if dropped.written is not None:
+                self._seen[oldest] = dropped
+                break
+            self._known += 1
+
+    def _recall(self) -> None:
+        newest = "SELECT key, received, digest FROM alert WHERE key <> '' ORDER BY seq DESC LIMIT ?"
+        rows = self._db.execute(newest, (self._remembered,))
+        for key, received, digest in reversed(rows.fetchall()):
+            self._seen[key] = Seen(received, digest, None)
+            self._seen.move_to_end(key)
+        (self._known,) = self._db.execute("SELECT count(*) FROM alert WHERE key <> ''").fetchone()
+        self._known -= len(self._seen)
+
+    def _look_up(self, key: str) -> Seen | None:
+        seen = self._seen.get(key)
+        if seen is not None or not self._known:
+            return seen
+        try:
+            row = self._db.execute(
+                "SELECT received, digest FROM alert WHERE key = ? ORDER BY received DESC LIMIT 1", (key,)
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise HomeError(f"{self._journal.path} cannot be read ({error}): no alert is accepted") from error
+        return Seen(row[0], row[1], None) if row else None
+
+    def close(self) -> None:
+        """Nothing more is looked up."""
+        self._db.close()
+
+
+def unworked(path: Path) -> list[Alert]:
+    """The alerts in the journal at `path` that were acknowledged and never worked: those that only reduce first, else in order."""
+    from enigma_core.reading import Reader
+
+    with Reader(path) as reader:
+        waiting = reader.waiting_alerts()
+    return sorted(waiting, key=lambda alert: not alert.request.reduces)
