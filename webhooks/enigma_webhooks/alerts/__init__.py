@@ -1,0 +1,32 @@
+"""Text to order: reads alerts in whatever shape they are sent, and says what is wrong with those it cannot take.
+
+Pure: no clock, no network, no disk. `read` is the whole of it::
+
+    >>> (reading,) = read('{"ticker": "BTCUSDT.P", "action": "buy"}')
+    >>> reading.request.symbol, reading.side
+    ('BTC/USDT:USDT', 'long')
+"""
+
+from __future__ import annotations
+
+from enigma_webhooks.alerts.places import line_column, place_of
+from enigma_webhooks.alerts.reader import MOST_BYTES, MOST_ORDERS, read
+from enigma_webhooks.alerts.reading import Reading, json_of
+from enigma_webhooks.alerts.secrets import blanked
+from enigma_webhooks.alerts.symbols import Name, UnknownSymbol, match, rescaled, unified
+
+__all__ = [
+    "MOST_BYTES",
+    "MOST_ORDERS",
+    "Name",
+    "Reading",
+    "UnknownSymbol",
+    "blanked",
+    "json_of",
+    "line_column",
+    "match",
+    "place_of",
+    "read",
+    "rescaled",
+    "unified",
+]
