@@ -1,0 +1,324 @@
+"""Takes alerts in: who may send, what it asks for, written down, answered. The cheapest checks come first.
+
+An ASGI application of its own, so that nothing stands between a sender and the journal. Whoever has not shown the secret learns
+nothing about his message; whoever has is told what is wrong with it, and so is the user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from enigma_core.alert import Alert, AlertRefused, Request
+from enigma_core.errors import Busy, HomeError
+from enigma_core.parts import Desk
+from enigma_webhooks.alerts.places import place_of
+from enigma_webhooks.alerts.secrets import blanked, scrubbed
+from enigma_webhooks.alerts.symbols import UnknownSymbol, match, rescaled
+from enigma_webhooks.front import answers
+from enigma_webhooks.front.address import Network, Untraceable, client, within
+from enigma_webhooks.front.answers import Answer
+from enigma_webhooks.front.buckets import Failures
+from enigma_webhooks.front.heads import Heads
+from enigma_webhooks.front.identity import digest, identity, same
+from enigma_webhooks.front.keyring import Keyring
+from enigma_webhooks.front.source import AlertSource
+
+PREFIX = "/webhooks/"
+MOST_BYTES = 16_384
+MOST_TIME = 2.5
+"""Seconds until a sender is answered, whatever happens: TradingView waits three."""
+MOST_AHEAD = 30_000
+"""ms by which a message may come from the future."""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[Any], Awaitable[None]]
+
+_GLIMPSE = re.compile(
+    rb"""(?:secret|passphrase|password|token|pin|key)["']?\s*[:=]\s*["']?([^"',;\s}]+)""",
+    re.IGNORECASE,
+)
+_log = logging.getLogger(__name__)
+_canonical = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Reading(Protocol):
+    """What `enigma_webhooks.alerts.read` makes of one order of a message."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def request(self) -> Request | None: ...
+    @property
+    def secret(self) -> str | None: ...
+    @property
+    def test(self) -> bool: ...
+    @property
+    def asks(self) -> bool: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def status(self) -> int: ...
+
+
+class Refusal(Exception):
+    """A message with the right secret cannot be accepted."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class Receiver:
+    """The door for alerts, by source. `now` is the wall clock in ms, `clock` a monotonic one in seconds.
+
+    `failures` counts wrong secrets. `trusted` are the proxies whose X-Forwarded-For is believed.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        sources: Mapping[str, AlertSource],
+        read: Callable[[bytes], Sequence[Reading]],
+        *,
+        trusted: Sequence[Network] = (),
+        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], float] = time.monotonic,
+        failures: Failures | None = None,
+    ) -> None:
+        self.desk = desk
+        self.sources = sources
+        self.read = read
+        self.trusted = tuple(trusted)
+        self.now = now
+        self.clock = clock
+        self.failures = failures or Failures(clock)
+        self._nobody = Keyring()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        try:
+            answer = await self._answer(scope, receive)
+        except Gone:
+            return
+        except Exception:  # noqa: BLE001 - whatever it is, the sender is told nothing of it, and the log everything
+            _log.exception("an alert could not be taken in for a reason of ours")
+            answer = answers.FAULT
+        await send(answer.start)
+        await send(answer.rest)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        began = self.clock()
+        if scope["method"] != "POST":
+            return answers.NOT_ALLOWED
+        name, _, token = scope["path"].removeprefix(PREFIX).strip("/").partition("/")
+        heads = Heads(scope["headers"])
+        peer = scope.get("client")
+        try:
+            sender = client(peer[0] if peer else "", heads.forwarded, self.trusted)
+        except Untraceable:
+            return answers.UNTRACEABLE
+        source = self.sources.get(name)
+        if source is not None and source.allow and (sender is None or not within(sender, source.allow)):
+            return answers.FORBIDDEN
+        keys = source.keys if source is not None else self._nobody
+        shown = self._shown(keys, token, heads)
+        told = shown and source is not None
+        if heads.encoded or not heads.text:
+            answer = answers.ENCODED if heads.encoded else answers.NO_TEXT
+            return await self._told(source, answer, b"", began) if told and source else answer
+        if heads.length > MOST_BYTES:
+            return await self._told(source, answers.TOO_LARGE, b"", began) if told and source else answers.TOO_LARGE
+        body = await _body(receive)
+        if len(body) > MOST_BYTES:
+            return await self._told(source, answers.TOO_LARGE, body, began) if told and source else answers.TOO_LARGE
+        signed = bool(heads.signatures) and keys.signed(heads.id, heads.timestamp, heads.signatures, body, self.now() / 1000)
+        shown |= signed
+        if not shown and self.failures.suspect(sender) and not _glimpsed(keys, body):
+            return answers.TOO_MANY
+        readings = self.read(body)
+        if (not shown and not _authentic(keys, readings)) or source is None:
+            self.failures.count(sender)
+            return answers.UNAUTHORIZED
+        try:
+            return await self._take(source, readings, body, heads.id.decode("latin-1") if signed else "", began)
+        except Refusal as refusal:
+            (reason,) = scrubbed((refusal.reason,), _secrets(keys, readings))
+            answer = answers.refused(refusal.status, reason, place_of(refusal.reason))
+            return await self._told(source, answer, body, began, reason)
+
+    def _shown(self, keys: Keyring, token: str, heads: Heads) -> bool:
+        """True where the address or a header holds the secret; the same work for a source that does not exist."""
+        found = keys.holds(token) if token else False
+        for each in heads.secrets:
+            found |= keys.holds(each)
+        return found
+
+    async def _take(self, source: AlertSource, readings: Sequence[Reading], body: bytes, key: str, began: float) -> Answer:
+        if not source.enabled:
+            raise Refusal(422, f"the source {source.name} is switched off: set its enabled to true")
+        faulty = [(i, each) for i, each in enumerate(readings, 1) if not each.ok]
+        if faulty:
+            i, reading = faulty[0]
+            reason = reading.error or "this cannot be read"
+            raise Refusal(reading.status, reason if len(readings) == 1 else f"{reason} (order {i} of {len(readings)})")
+        received = self.now()
+        alerts: list[Alert | None] = []
+        outcomes: list[dict[str, Any]] = []
+        copies: dict[tuple[object, ...], int] = {}
+        kept = _kept(body, source.keys, readings)
+        for reading in readings:
+            request = reading.request
+            if request is None or reading.test or not reading.asks:
+                why = "this is a test alert" if reading.test else "it asks for nothing"
+                alerts.append(None)
+                outcomes.append({"status": "ignored", "reason": why})
+                continue
+            request = self._placed(request, received)
+            if key:
+                request = msgspec.structs.replace(request, key=key)
+            known = same(source.name, request)
+            copies[known] = copy = copies.get(known, -1) + 1
+            text = kept if kept is not None and len(readings) == 1 else _canonical(request).decode()
+            alert = self._alert(source, request, received, text, copy, reading)
+            alerts.append(alert)
+            outcomes.append({"status": "accepted", "id": alert.id})
+            if alert.warnings:
+                outcomes[-1]["warnings"] = alert.warnings
+        new = [alert for alert in alerts if alert is not None]
+        if not new:
+            return answers.accepted(outcomes)
+        if self.desk.state == "stopping":
+            return answers.unavailable("the run is ending")
+        try:
+            async with asyncio.timeout(max(0.0, MOST_TIME - (self.clock() - began))):
+                receipts = iter(await self.desk.accept(new))
+        except Busy:
+            return answers.unavailable("too many alerts wait")
+        except HomeError:
+            return answers.unavailable("it could not be written down")
+        except TimeoutError:
+            return answers.unavailable("writing it down takes too long")
+        for each, outcome in zip(alerts, outcomes, strict=True):
+            if each is not None:
+                outcome["status"] = next(receipts)
+                if outcome["status"] == "conflict":
+                    what = each.request.key or each.id
+                    raise Refusal(409, f"the id {what!r} is known with another content: nothing of this message is done")
+        return answers.accepted(outcomes)
+
+    def _placed(self, request: Request, received: int) -> Request:
+        """`request` for a symbol of this run. Raises `Refusal` for another, and for a message from the future."""
+        if request.sent is not None and request.sent - received > MOST_AHEAD:
+            ahead = (request.sent - received) // 1000
+            raise Refusal(
+                422, f"the message was sent {ahead} s in the future, 30 s is the most: set the sender's clock, or this machine's"
+            )
+        known = self.desk.instruments
+        if not request.symbol or request.symbol in known:
+            return request
+        try:
+            return rescaled(request, *match(request.symbol, known))
+        except UnknownSymbol as error:
+            raise Refusal(422, str(error)) from None
+
+    def _alert(self, source: AlertSource, request: Request, received: int, text: str, copy: int, reading: Reading) -> Alert:
+        found = identity(source.name, request, received, copy)
+        warnings = scrubbed(reading.warnings, _secrets(source.keys, (reading,))) if reading.warnings else ()
+        return Alert(
+            id=found.id,
+            ts=self.desk.now(),
+            source=source.name,
+            mode=source.mode,
+            received=received,
+            request=request,
+            key=found.key,
+            window=found.window,
+            digest=digest(text.encode()),
+            max_lag=source.max_lag,
+            max_lag_exit=source.max_lag_exit,
+            ttl=source.ttl,
+            body=text,
+            warnings=warnings,
+        )
+
+    async def _told(self, source: AlertSource, answer: Answer, body: bytes, began: float, reason: str = "") -> Answer:
+        """`answer`, once it is written down that a message with the right secret was not accepted."""
+        refusal = AlertRefused(
+            ts=self.desk.now(),
+            source=source.name,
+            received=self.now(),
+            status=answer.status,
+            reason=reason or msgspec.json.decode(answer.body)["reason"],
+            length=len(body),
+            sha256=hashlib.sha256(body).hexdigest(),
+        )
+        # that it cannot be written down changes nothing about the answer
+        with contextlib.suppress(HomeError, Busy, TimeoutError):
+            async with asyncio.timeout(max(0.0, MOST_TIME - (self.clock() - began))):
+                await self.desk.refuse(refusal)
+        return answer
+
+
+class Gone(Exception):
+    """The sender has hung up: there is nobody to answer."""
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body, or its beginning where it is too large. How long it may take is the connection's affair."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return body
+    parts = [body]
+    size = len(body)
+    while size <= MOST_BYTES and message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+    return b"".join(parts)
+
+
+def _glimpsed(keys: Keyring, body: bytes) -> bool:
+    """True where something in a message looks like the secret, before it is read: cheap enough for a flood."""
+    found = False
+    for each in _GLIMPSE.findall(body)[:4]:
+        found |= keys.holds(each)
+    return found
+
+
+def _authentic(keys: Keyring, readings: Sequence[Reading]) -> bool:
+    """True where every secret in a message is right, and there is one."""
+    given = {each.secret for each in readings if each.secret is not None} or {""}
+    found = True
+    for each in given:
+        found &= keys.holds(each)
+    return found
+
+
+def _secrets(keys: Keyring, readings: Sequence[Reading]) -> list[str]:
+    """What must not be kept of a message."""
+    return [*keys.live, *(each.secret for each in readings if each.secret and each.secret not in keys.live)]
+
+
+def _kept(body: bytes, keys: Keyring, readings: Sequence[Reading]) -> str | None:
+    """A message without its secret; None where it has one that cannot be found in its text."""
+    text = body.decode("utf-8", "replace")
+    kept = blanked(text, _secrets(keys, readings))
+    return kept if kept != text or not any(each.secret for each in readings) else None
