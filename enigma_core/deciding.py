@@ -258,6 +258,7 @@ class Decider:
             order_id=outcome.order.id if outcome.order is not None else None,
             reason=outcome.reason,
             faults=(*told, *outcome.faults),
+            side=int(evaluation.side[row]),
         )
 
     def terms(

@@ -258,6 +258,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str | None
     reason: str
     faults: tuple[str, ...] = ()
+    side: int = 0
+    """What it was about: 1 long, -1 short, 0 neither. The score's own sign, but for an alert that is itself the signal."""
 
 
 class Purpose(StrEnum):

@@ -28,6 +28,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("enigma_core.cli.run:run", "Trade on paper: a synthetic market, a history, any feed."),
     "backtest": ("enigma_core.cli.backtest:backtest", "Trade a folder of candles and report what came of it."),
     "why": ("enigma_core.cli.why:why", "Explain a decision, or why nothing was done."),
+    "close-all": ("enigma_core.cli.close_all:close_all", "The kill switch: stop entries, close everything."),
+    "reset": ("enigma_core.cli.reset:reset", "Close the circuit breaker again, or end a halt."),
+    "notify": ("enigma_core.cli.notify:notify", "Send a test through every notifier."),
+    # the shelf beside the core brings these; like every name here they are looked up when they are called
+    "alert": ("enigma_webhooks.commands.alert:alert", "Read, test, list and explain TradingView alerts."),
+    "replay": ("enigma_webhooks.commands.replay:replay", "Put stored alerts through the engine once more."),
     "status": ("enigma_core.cli.status:status", "Show equity, positions and counts, during a run or after."),
     "doctor": ("enigma_core.cli.doctor:doctor", "Check the installation, the settings and the run's folder."),
     "plugins": ("enigma_core.cli.plugins:plugins", "List, check, write and install plugins."),
@@ -40,7 +46,8 @@ BROKEN_PIPE = 141
 """As a shell says that SIGPIPE ended a program."""
 
 PANELS = {
-    "Trade": ("run", "backtest"),
+    "Trade": ("run", "backtest", "close-all", "reset"),
+    "Alerts": ("alert", "replay", "notify"),
     "Look into it": ("why", "status", "doctor"),
     "Set it up": ("plugins", "strategies", "config"),
 }

@@ -6,17 +6,22 @@ Text that comes from plugins or the market is never read as markup.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from enigma_core import report
+from enigma_core.alert import AlertRefused, AlertWorked
 from enigma_core.model import (
     ZERO,
     Class,
+    CloseWanted,
+    ConfigSet,
     DayOpened,
     Decision,
     Fill,
@@ -41,6 +46,9 @@ Styled = tuple[str, str]
 
 WORD = 6
 """Letters of the longest word for what happened that keeps its column."""
+
+ALERTS_A_SECOND = 20
+"""Lines about alerts; a storm of them is counted, not printed."""
 
 FAINT = (Class.NEUTRAL, Class.BUY_WEAK, Class.SELL_WEAK)
 """Classes that nobody waits for."""
@@ -182,6 +190,8 @@ class Stream:
         self.equity = equity
         self._base: Decimal | None = None
         """What the account began with, where it began without positions."""
+        self._clock = time.monotonic
+        self._second, self._in_second = -math.inf, 0
         self.ts = 0
         self.decisions = 0
         self.trades = 0
@@ -247,6 +257,14 @@ class Stream:
                 return (record.state, "bold yellow"), (record.reason, "")
             case StreakReset():
                 return ("reset", "yellow"), (record.reason, "")
+            case AlertWorked():
+                return self._alert(record)
+            case AlertRefused():
+                return ("rejected", "yellow"), (f"a message to {record.source}: {record.reason}", "")
+            case CloseWanted():
+                return ("close", "yellow"), (record.reason, "")
+            case ConfigSet():
+                return ("config", "yellow"), ("; ".join(f"{path} = {value}" for path, value in record.changes.items()), "")
             case Note():
                 return ("note", "yellow"), (f"{record.title}{': ' if record.text else ''}{record.text}", "")
         return None
@@ -255,7 +273,7 @@ class Stream:
         self.decisions += 1
         if decision.order_id:
             self._refused.pop(decision.symbol, None)
-            side, style = ("LONG", "bold green") if decision.score > 0 else ("SHORT", "bold red")
+            side, style = ("LONG", "bold green") if (decision.side or decision.score) > 0 else ("SHORT", "bold red")
             return (side, style), (sentence(decision), "")
         against = (decision.klass, *(v.gate for v in decision.verdicts if not v.passed))
         known = self._refused.get(decision.symbol) == against
@@ -263,6 +281,19 @@ class Stream:
         if not self._detail and (known or decision.klass in FAINT):
             return None
         return ("skip", "dim"), (sentence(decision), "dim")
+
+    def _alert(self, worked: AlertWorked) -> tuple[Styled, Styled] | None:
+        now = self._clock()
+        if now - self._second >= 1.0:
+            self._second, self._in_second, dropped = now, 0, self._in_second - ALERTS_A_SECOND
+            more = f" ({dropped:,} more were not shown)" if dropped > 0 else ""
+        else:
+            more = ""
+        self._in_second += 1
+        if self._in_second > ALERTS_A_SECOND:
+            return None
+        style = {"entered": "bold", "refused": "dim", "nothing": "dim", "held": "dim"}.get(worked.outcome, "")
+        return ("alert", style), (f"{worked.outcome}: {worked.reason} ({worked.source} {worked.id}){more}", style)
 
     def _order(self, order: Order) -> tuple[Styled, Styled] | None:
         self._orders[order.id] = order

@@ -56,7 +56,11 @@ home_option = click.option(
 
 
 def planned(
-    config: str | None, strategy: str | None, sets: Sequence[str], flags: Mapping[str, Any]
+    config: str | None,
+    strategy: str | None,
+    sets: Sequence[str],
+    flags: Mapping[str, Any],
+    changed: Mapping[str, Any] | None = None,
 ) -> tuple[Plan, Tree, Catalogue]:
     """The plan that options describe, where its settings come from, and the plugins there are.
 
@@ -65,7 +69,8 @@ def planned(
     from enigma_core import config as settings
     from enigma_core.plugins import Catalogue
 
-    tree = settings.load(config, strategy, sets, flags={path: value for path, value in flags.items() if value is not None})
+    flags = {path: value for path, value in flags.items() if value is not None}
+    tree = settings.load(config, strategy, sets, flags=flags, changed=changed)
     catalogue = Catalogue.load(tree.plugin_folders)
     return settings.resolve(tree, catalogue), tree, catalogue
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from enigma_core.cli.display import Stream
+    from enigma_core.config import Tree
+    from enigma_core.config.kept import Settings
     from enigma_core.home import Home
     from enigma_core.plan import Plan
     from enigma_core.plugins import Catalogue
@@ -24,6 +26,9 @@ Observer = Callable[[Any], None]
 
 ENDED = "the feed has ended"
 """The reason of a `Summary` whose feed had nothing more to give."""
+
+SERVER = "tradingview"
+"""The service that --host and --port are about."""
 
 TROUBLE = ("indicator_off", "exit_fault")
 """Notes that a quiet run tells too, on stderr: a part has failed."""
@@ -36,6 +41,10 @@ TROUBLE = ("indicator_off", "exit_fault")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Another seed, another synthetic market.")
 @options.settings_options
 @options.home_option
+@click.option("--service", "services", metavar="NAME", multiple=True, help="Have this service beside the run. Repeatable.")
+@click.option("--no-services", is_flag=True, help="Run without any service but those named by --service.")
+@click.option("--host", metavar="ADDRESS", help="Where the alert receiver and the API listen. [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="Their port; 0 is any free one. [default: 8080]")
 @click.option("--fresh", is_flag=True, help="Begin a new paper account; the old one's file is kept beside it.")
 @click.option("--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="End by itself after so long.")
 @click.option("--quiet", is_flag=True, help="Say only how it begins and how it ends.")
@@ -53,6 +62,10 @@ def run(
     pairs: tuple[str, ...],
     timeframe: str | None,
     home: str | None,
+    services: tuple[str, ...],
+    no_services: bool,
+    host: str | None,
+    port: int | None,
     fresh: bool,
     seconds: float | None,
     quiet: bool,
@@ -60,13 +73,16 @@ def run(
 ) -> None:
     """Trade on paper: a synthetic market, a history, any feed.
 
-    Without arguments a synthetic market is traded with paper money, offline. Ctrl-C ends it, and the same command goes on
-    from there. What is neutral or weak is not printed, and a refusal once until something about it changes; -v prints
+    Without arguments a synthetic market is traded with paper money, offline, and TradingView alerts are taken on
+    127.0.0.1:8080. Ctrl-C ends it, and the same command goes on from there. What is neutral or weak is not printed, and a refusal once until something about it changes; -v prints
     everything.
     """
     import msgspec
 
-    from enigma_core.home import Home
+    from enigma_core import config as settings
+    from enigma_core.config.kept import FILE as KEPT
+    from enigma_core.config.kept import Settings, kept
+    from enigma_core.home import Home, home_path
 
     flags = {
         "feed.use": feed or ("replay" if data else None),
@@ -74,8 +90,21 @@ def run(
         "feed.speed": speed,
         "feed.seed": seed,
         "timeframes.primary": timeframe,
+        "services.*": False if no_services else None,
+        **{f"services.{name}.enabled": True for name in services},
+        f"services.{SERVER}.host": host,
+        f"services.{SERVER}.port": port,
     }
-    plan, tree, catalogue = options.planned(config, strategy, sets, flags)
+    changed = kept(home_path(home))
+    plan, tree, catalogue = options.planned(config, strategy, sets, flags, changed)
+    if changed:
+        tree.notes.append(f"settings changed while an earlier run was on are in force: {home_path(home) / KEPT} has them")
+
+    def load(values: Mapping[str, Any]) -> Tree:
+        given = {path: value for path, value in flags.items() if value is not None}
+        return settings.load(config, strategy, sets, flags=given, changed=values)
+
+    changeable = Settings(load, catalogue, home_path(home))
     if plan.feed is not None:
         # a configuration file's symbols belong to its own feed
         named = () if (data or feed) and tree.origin("symbols") == options.origin_of(config) else plan.symbols
@@ -85,21 +114,32 @@ def run(
     given = {"--feed": feed, "--data": data, "--speed": speed, "--seed": seed, "-c": config, "-s": strategy, "-i": timeframe}
     for option, value in given.items():
         again += [] if value is None else [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    again += [word for name in services for word in ("--service", name)] + ["--no-services"] * no_services
+    again += ["--host", host] if host is not None else []
+    again += ["--port", str(port)] if port is not None else []
     again += [word for setting in sets for word in ("--set", setting)] + [word for pair in pairs for word in ("-p", pair)]
     with Home.open(home) as held:
         held.told[:0] = tree.notes
         if as_json:
-            summary = _traded(plan, held, catalogue, fresh, seconds, _json_line)
+            summary = _traded(plan, held, catalogue, changeable, fresh, seconds, _json_line)
             _json_line(summary)
         else:
             with _shown(quiet, detail) as (out, stream, observer):
-                summary = _traded(plan, held, catalogue, fresh, seconds, observer)
+                summary = _traded(plan, held, catalogue, changeable, fresh, seconds, observer)
             out.print()
             out.print(_table(summary, stream))
             _hints(out, summary, again, home)
 
 
-def _traded(plan: Plan, home: Home, catalogue: Catalogue, fresh: bool, seconds: float | None, observer: Observer) -> Summary:
+def _traded(
+    plan: Plan,
+    home: Home,
+    catalogue: Catalogue,
+    settings: Settings,
+    fresh: bool,
+    seconds: float | None,
+    observer: Observer,
+) -> Summary:
     import asyncio
     import signal
 
@@ -125,13 +165,14 @@ def _traded(plan: Plan, home: Home, catalogue: Catalogue, fresh: bool, seconds: 
         def end() -> None:
             stop.set()
             # once more, and it ends at once: the journal holds every step that was taken
-            loop.remove_signal_handler(signal.SIGINT)
+            for one in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(one)
 
-        loop.add_signal_handler(signal.SIGINT, end)
-        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(one, end)
         if seconds is not None:
             loop.call_later(seconds, stop.set)
-        return await shells.run(plan, home, stop=stop, observer=observe, catalogue=catalogue, fresh=fresh)
+        return await shells.run(plan, home, stop=stop, observer=observe, catalogue=catalogue, settings=settings, fresh=fresh)
 
     summary = asyncio.run(session())
     if gone is not None:
@@ -223,6 +264,7 @@ def _table(summary: Summary, stream: Stream) -> Any:
             "duration": display.spell(summary.seconds) + market,
             "bars": f"{summary.bars:,}",
             "decisions": f"{summary.decisions:,}",
+            **({"alerts": f"{summary.alerts:,}"} if summary.alerts else {}),
             "trades": f"{summary.trades:,}" + (f", {stream.won:,} won" if summary.trades else ""),
             "net of trades": (display.gain(summary.net), display.colour(summary.net)),
             "fees": display.amount(summary.fees),
