@@ -66,4 +66,4 @@ def _asked(source: str, request: Request) -> tuple[object, ...]:
 
 def _hashed(*parts: object) -> str:
     """Twenty letters and digits, fit for a client order id."""
-    return base64.b32encode(hashlib.sha256(msgspec.json.encode(parts)).digest())[:20].decode().lower()
+    return base64.b32encode(hashlib.sha256(msgspec.json.encode(parts)).digest()[:15])[:20].decode().lower()

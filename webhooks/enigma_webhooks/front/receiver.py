@@ -84,7 +84,8 @@ class Refusal(Exception):
 class Receiver:
     """The door for alerts, by source. `now` is the wall clock in ms, `clock` a monotonic one in seconds.
 
-    `failures` counts wrong secrets. `trusted` are the proxies whose X-Forwarded-For is believed.
+    `failures` counts wrong secrets; `answered` is told the source (or "unknown") and the status of each answer.
+    `trusted` are the proxies whose X-Forwarded-For is believed.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Receiver:
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock: Callable[[], float] = time.monotonic,
         failures: Failures | None = None,
+        answered: Callable[[str, int], None] | None = None,
     ) -> None:
         self.desk = desk
         self.sources = sources
@@ -105,6 +107,7 @@ class Receiver:
         self.now = now
         self.clock = clock
         self.failures = failures or Failures(clock)
+        self._answered = answered
         self._nobody = Keyring()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,6 +119,9 @@ class Receiver:
         except Exception:  # noqa: BLE001 - whatever it is, the sender is told nothing of it, and the log everything
             _log.exception("an alert could not be taken in for a reason of ours")
             answer = answers.FAULT
+        if self._answered is not None:
+            name = _name(scope)[0]
+            self._answered(name if name in self.sources else "unknown", answer.status)
         await send(answer.start)
         await send(answer.rest)
 
@@ -123,7 +129,7 @@ class Receiver:
         began = self.clock()
         if scope["method"] != "POST":
             return answers.NOT_ALLOWED
-        name, _, token = scope["path"].removeprefix(PREFIX).strip("/").partition("/")
+        name, token = _name(scope)
         heads = Heads(scope["headers"])
         peer = scope.get("client")
         try:
@@ -274,6 +280,12 @@ class Receiver:
 
 class Gone(Exception):
     """The sender has hung up: there is nobody to answer."""
+
+
+def _name(scope: Scope) -> tuple[str, str]:
+    """Which source a request is for, and the secret in its path."""
+    name, _, token = scope["path"].removeprefix(PREFIX).strip("/").partition("/")
+    return name, token
 
 
 async def _body(receive: Receive) -> bytes:

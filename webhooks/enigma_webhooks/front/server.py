@@ -55,16 +55,22 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def url(listening: socket.socket) -> str:
-    """``http://127.0.0.1:8080``."""
+    """``http://127.0.0.1:8080``: by which this machine itself reaches it."""
     host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: Any, listening: socket.socket, *, trusted: Sequence[Network] = (), limits: Limits | None = None
+    app: Any,
+    listening: socket.socket,
+    *,
+    trusted: Sequence[Network] = (),
+    limits: Limits | None = None,
+    websockets: Any = "websockets-sansio",
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Serve `app` on a bound socket while inside; the task ends early only where serving fails.
+    """Serve `app` on a bound socket while inside; the task ends early only where serving fails. `websockets`: see uvicorn's `ws`.
 
     Leaving lets answers under way be given for `LAST_ANSWERS` seconds. Raises `PluginError` where the app does not start.
     """
@@ -73,8 +79,9 @@ async def serving(
     config = uvicorn.Config(
         app,
         http=functools.partial(GuardedProtocol, ledger=ledger),  # type: ignore[arg-type]
-        ws="websockets-sansio",
-        ws_max_size=65_536,
+        ws=websockets,
+        ws_max_size=4096,
+        ws_per_message_deflate=False,
         lifespan="on",
         proxy_headers=False,
         server_header=False,
