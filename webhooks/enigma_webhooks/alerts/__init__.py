@@ -12,7 +12,8 @@ from __future__ import annotations
 from enigma_webhooks.alerts.places import line_column, place_of
 from enigma_webhooks.alerts.reader import MOST_BYTES, MOST_ORDERS, read
 from enigma_webhooks.alerts.reading import Reading, json_of
-from enigma_webhooks.alerts.secrets import blanked
+from enigma_webhooks.alerts.repair import repaired
+from enigma_webhooks.alerts.secrets import blanked, stated
 from enigma_webhooks.alerts.symbols import Name, UnknownSymbol, match, rescaled, unified
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "match",
     "place_of",
     "read",
+    "repaired",
     "rescaled",
+    "stated",
     "unified",
 ]

@@ -1,6 +1,7 @@
 """Messages that are no JSON: pairs, position words, comma-separated values, prose.
 
-One line is one order, unless it only adds to one. Each line becomes an object with the keys of the vocabulary, so that all shapes are read by the same rules from there on.
+One line is one order, unless it only adds to one. Each line becomes an object with the keys of the vocabulary, so that all
+shapes are read by the same rules from there on.
 """
 
 from __future__ import annotations

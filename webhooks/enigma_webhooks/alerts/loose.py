@@ -76,14 +76,15 @@ class LooseJson:
 
     def value(self) -> Any:
         """The value that begins at `end`, blanks and comments skipped."""
-        self._skip()
+        self.skip()
         return self._value(1, None)
 
     def note(self, at: int, reason: str) -> None:
         if len(self.notes) < MOST_NOTES:
             self.notes.append((at, reason))
 
-    def _skip(self) -> None:
+    def skip(self) -> None:
+        """Pass over blanks and comments."""
         text = self.text
         while True:
             at = self.end = _BLANK.match(self.text, self.end).end()  # type: ignore[union-attr]  # it matches nothing too
@@ -134,7 +135,7 @@ class LooseJson:
         self.end += 1
         comma = NOWHERE
         while True:
-            self._skip()
+            self.skip()
             at = self.end
             c = text[at : at + 1]
             if not c:
@@ -153,7 +154,7 @@ class LooseJson:
             if made and comma < 0:
                 self.note(at, "a comma is missing here")
             key = self._key(c)
-            self._skip()
+            self.skip()
             sign = text[self.end : self.end + 1]
             if not sign:
                 raise self._ends("object", began, f"expected : after the key {clipped(key)!r}")
@@ -162,7 +163,7 @@ class LooseJson:
             elif sign != ":":
                 raise Unreadable(f"found {clipped(sign)!r}, expected : after the key {clipped(key)!r}", self.end)
             self.end += 1
-            self._skip()
+            self.skip()
             place = self.end
             nothing = text[place : place + 1]
             if not nothing:
@@ -175,7 +176,7 @@ class LooseJson:
                 self._hidden = known is not None and known.name == "secret"
                 made.put(key, self._value(depth + 1, "}"), place)
                 self._hidden = False
-            self._skip()
+            self.skip()
             comma = NOWHERE
             after = text[self.end : self.end + 1]
             if after == "," or after == ";":
@@ -191,7 +192,7 @@ class LooseJson:
         self.end += 1
         comma = NOWHERE
         while True:
-            self._skip()
+            self.skip()
             at = self.end
             c = text[at : at + 1]
             if not c:
@@ -210,7 +211,7 @@ class LooseJson:
             if made and comma < 0:
                 self.note(at, "a comma is missing here")
             made.append(self._value(depth + 1, "]"))
-            self._skip()
+            self.skip()
             comma = NOWHERE
             if text[self.end : self.end + 1] == ",":
                 comma = self.end

@@ -14,8 +14,9 @@ import msgspec
 
 from enigma_core.alert import Request
 from enigma_webhooks.alerts import lines
+from enigma_webhooks.alerts.bodies import json_begins, json_in_text, plain_text
 from enigma_webhooks.alerts.fields import Fields
-from enigma_webhooks.alerts.loose import DEPTH, PLACEHOLDER, LooseJson, Placed
+from enigma_webhooks.alerts.loose import DEPTH, LooseJson, Placed
 from enigma_webhooks.alerts.numbers import numeral
 from enigma_webhooks.alerts.orders import Order
 from enigma_webhooks.alerts.places import NOWHERE, Unreadable, clipped, sentence
@@ -31,13 +32,13 @@ Note = tuple[int, str]
 _DECODER = msgspec.json.Decoder(float_hook=numeral)
 _LONG_NUMBER = re.compile(rb"[0-9]{20}")
 _KEYS = re.compile(rb'"[ \t\n]*:')
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_JSON_WITHIN = re.compile(r"""\{\s*["'“‘A-Za-z_][^{}\n]{0,64}?\s*["'”’]?\s*:|\[\s*\{\s*["'“‘A-Za-z_]""")
-_ANY_BLANK = re.compile(r"\s*")
 
 
 class Source(NamedTuple):
-    """One order before it is worked out: `own` fields, and those of the message `around` it. `shared`: its number, where they share these."""
+    """One order before it is worked out: its `own` fields, and those of the message `around` it.
+
+    `shared` is its number where several orders share those around them.
+    """
 
     own: dict[str, Any] | Unreadable
     around: dict[str, Any] | None = None
@@ -67,7 +68,7 @@ def understood(body: bytes | str) -> list[Reading]:
     if quick is not None:
         return quick
     try:
-        text, notes = _text(raw)
+        text, notes = plain_text(raw)
     except Unreadable as e:
         return [_refusal(e.reason, e.status)]
     return _carefully(text, notes)
@@ -133,30 +134,6 @@ def _reading(order: Order, request: Request | None, secret: str | None, warnings
         asks=not test and (action is not None or request.position is not None),
         warnings=warnings,
     )
-
-
-def _text(raw: bytes) -> tuple[str, list[Note]]:
-    """The body as text with plain line ends. Raises `Unreadable` where it is none."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(raw) > 3 and (not any(raw[1:40:2]) or not any(raw[0:40:2]))):
-        raise Unreadable("the message is UTF-16 text (or binary); expected UTF-8", status=415)
-    if raw.startswith(b"\xef\xbb\xbf"):
-        raw = raw[3:]
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as e:
-        raise Unreadable(
-            f"the message is no UTF-8 text: byte 0x{raw[e.start]:02x} at byte {e.start + 1} begins no character", status=415
-        ) from None
-    notes: list[Note] = []
-    if "\r" in text:
-        notes.append((text.index("\r"), "a line ends with CR or CRLF; read as a plain line end"))
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if found := _CONTROL.search(text):
-        reason = f"the control character U+{ord(found[0]):04X} stands in the message; expected text"
-        raise Unreadable(sentence(text, found.start(), reason), status=415)
-    if not text.strip():
-        raise Unreadable('the message is empty; expected an order, as in {"symbol": "BTCUSDT", "action": "buy"}')
-    return text, notes
 
 
 def _sentences(text: str, notes: list[Note], secret: str | None) -> tuple[str, ...]:
@@ -234,31 +211,16 @@ def _secrets_in(tree: Any) -> Iterator[str]:
 
 def _sources(text: str, notes: list[Note], *, within: bool = False) -> Iterator[Source]:
     """The orders of a text of any shape. What is wrong with the text as a whole is added to `notes`."""
-    begin = _first(text)
-    opened = text[begin : begin + 1]
-    if opened in ("{", "[") and not PLACEHOLDER.match(text, begin):
-        yield from _json(text, 0, notes, prose=False)
-    elif opened == '"' and not within and text.rstrip().endswith('"') and len(text.strip()) > 1:
-        parser = LooseJson(text, begin)
-        inner = parser.value()
-        notes.append((begin, "the message is JSON text inside a text; the inner one is read"))
-        yield from _unplaced(inner if isinstance(inner, str) else "", notes)
-    elif found := _JSON_WITHIN.search(text, begin):
-        notes.append((begin, "the text around the JSON was left out"))
-        yield from _json(text, found.start(), notes, prose=True)
+    begin, prose = json_begins(text)
+    if begin is not None:
+        if prose:
+            notes.append((begin, "the text around the JSON was left out"))
+        yield from _json(text, begin, notes, prose=prose)
+    elif not within and (inner := json_in_text(text)) is not None:
+        notes.append((NOWHERE, "the message is a text within quotes; what stands in it is read"))
+        yield from _unplaced(inner, notes)
     else:
-        yield from _spoken(text, begin)
-
-
-def _first(text: str) -> int:
-    found = _ANY_BLANK.match(text)
-    begin = found.end() if found else 0
-    if text.startswith(("//", "/*", "#"), begin):
-        parser = LooseJson(text, begin)
-        parser._skip()
-        if text[parser.end : parser.end + 1] in ("{", "["):
-            return parser.end
-    return begin
+        yield from _spoken(text)
 
 
 def _unplaced(text: str, notes: list[Note], around: dict[str, Any] | None = None) -> Iterator[Source]:
@@ -278,8 +240,8 @@ def _unplaced(text: str, notes: list[Note], around: dict[str, Any] | None = None
         yield Source(own, around, unplaced, n if around is not None and len(found) > 1 else 0, source.spoken)
 
 
-def _spoken(text: str, begin: int) -> Iterator[Source]:
-    for line in lines.orders(text, begin):
+def _spoken(text: str) -> Iterator[Source]:
+    for line in lines.orders(text):
         yield Source(line.said, None, tuple(line.notes), spoken=True)
 
 
@@ -288,7 +250,7 @@ def _json(text: str, begin: int, notes: list[Note], *, prose: bool) -> Iterator[
     values = [parser.value()]
     notes += parser.notes
     while True:
-        parser._skip()
+        parser.skip()
         at = parser.end
         rest = text[at:].strip(" \t\n;.`,")
         if not rest:

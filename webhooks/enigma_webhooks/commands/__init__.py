@@ -1,0 +1,1 @@
+"""The commands this package hangs under ``enigma``. Each is imported when it is called."""
