@@ -29,6 +29,8 @@ STRICT = frozenset(("symbol", "side", "quantity", "leverage", "secret", "max_lag
 """What an object or a list can never stand for."""
 
 _CONTROL = STRICT | {"action", "stance", "price", "stop", "take_profit", "id", "test", "sent", "unit"}
+_HOLDERS = frozenset(("market", "contract", "asset", "side", "instrument"))
+_NEVER_HOLDERS = frozenset(("action", "id", "alertid", "signalid", "uuid"))
 _LEVELS = frozenset(("stop", "take_profit", "price"))
 _INDICATOR_KEYS = frozenset(("open", "high", "low", "close"))
 
@@ -104,7 +106,7 @@ class Fields:
             if name in _LEVELS:
                 self.by_name.setdefault(name, []).append(Field(0, depth, key, value, at))
                 return
-            if name in STRICT and plain(key) not in ("market", "contract", "asset", "side"):
+            if (name in STRICT and plain(key) not in _HOLDERS) or (name in ("action", "id") and plain(key) in _NEVER_HOLDERS):
                 raise Unreadable(f"{clipped(key)} is an object, expected {_expected(name)}", at)
             if name == "bar":
                 mode = _BAR
@@ -125,7 +127,7 @@ class Fields:
             if not isinstance(first, list):
                 self.by_name.setdefault(name, []).append(Field(0, depth, key, first, at))
             return
-        if mode == _FREE and (name in STRICT or name == "action"):
+        if mode == _FREE and name in _CONTROL:
             raise Unreadable(f"{clipped(key)} is a list, expected {_expected(name)}", at)
         self._aside_list(value, depth + 1)
 
@@ -173,7 +175,7 @@ class Fields:
         for key, at in tree.twice:
             meaning = meaning_of(key)
             if meaning is not None and meaning.name in _CONTROL:
-                raise Unreadable(f"{clipped(key)} is given twice in one object; leave one of them", at)
+                raise Unreadable(f"{clipped(key)} is given twice; leave one of them", at)
             self.notes.append((at, f"{clipped(key)} is given twice; the last one counts"))
 
     def best(self, name: str) -> Field | None:
@@ -200,6 +202,7 @@ def _beside_bar(tree: dict[str, Any]) -> bool:
 
 
 def _expected(name: str) -> str:
-    return {"symbol": "a symbol as text, as in BTCUSDT", "secret": "a text"}.get(
-        name, "an action word as text, as in buy" if name in ("action", "side") else "a number"
-    )
+    if name in ("action", "side"):
+        return "an action word as text, as in buy"
+    texts = {"symbol": "a symbol as text, as in BTCUSDT", "stance": "long, short or flat", "previous": "long, short or flat"}
+    return texts.get(name, "a text" if name in ("secret", "id", "unit", "test", "sent") else "a number")

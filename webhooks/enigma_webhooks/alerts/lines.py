@@ -39,6 +39,10 @@ _AMOUNT = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9,]*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _AT = re.compile(r"([0-9.,]*)@([0-9.,]+)")
+_DEFAULT = re.compile(
+    r"(?:(?P<name>[^:]{1,100}):\s*)?order (?P<action>\w+) @ (?P<size>[0-9.,]+) filled on (?P<ticker>\S+?)\.? "
+    r"New strategy position is (?P<held>-?[0-9.,]*[0-9])"
+)
 _BUT_NOT = frozenset(
     ("alert", "signal", "tradingview", "strategy", "order", "new", "hey", "on", "for", "in", "the", "go", "action", "price")
 )
@@ -60,6 +64,8 @@ def orders(text: str, begin: int = 0) -> list[Line]:
     found = [(m.start(), m[0].rstrip("\r")) for m in re.compile(r"[^\n]+").finditer(text, begin) if m[0].strip()]
     if len(found) > MOST_TOKENS:
         raise Unreadable(f"the message has more than {MOST_TOKENS} lines")
+    if len(found) == 1 and (default := _DEFAULT.search(found[0][1])) is not None:
+        return [_filled(default, found[0][0])]
     left = [MOST_TOKENS]
     if len(found) > 1 and all(_lonely(line) for _, line in found):
         return [_one_pair_a_line(found)]
@@ -84,6 +90,21 @@ def orders(text: str, begin: int = 0) -> list[Line]:
                 target.said.put(key, value, line.said.places[key])
         last.notes.extend(line.notes)
     return stating
+
+
+def _filled(found: re.Match[str], at: int) -> Line:
+    """The message that TradingView proposes for a strategy's alert, left as it was."""
+    said = Placed()
+    for key, group in (
+        ("strategy", "name"),
+        ("action", "action"),
+        ("contracts", "size"),
+        ("ticker", "ticker"),
+        ("position_size", "held"),
+    ):
+        if found[group]:
+            said.put(key, _value(found[group].strip(), key), at + found.start(group))
+    return Line(said, [], True)
 
 
 def _add(source: Placed, target: Placed) -> None:

@@ -220,7 +220,7 @@ class LooseJson:
     def _ends(self, what: str, began: int, expected: str) -> Unreadable:
         line, column = line_column(self.text, began)
         return Unreadable(
-            f"the text ends inside the {what} that begins at line {line}, column {column}; {expected}", len(self.text)
+            f"the text ends inside the {what} that begins at line {line}, column {column}; {expected}", len(self.text.rstrip())
         )
 
     def _key(self, c: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from enigma_core.alert import Action, Request, Stance, Unit
 from enigma_webhooks.alerts.fields import Field, Fields
 from enigma_webhooks.alerts.numbers import Numeral, decimal, thousands
-from enigma_webhooks.alerts.places import NOWHERE, Unreadable, clipped
+from enigma_webhooks.alerts.places import NOWHERE, Unreadable, clipped, spelt
 from enigma_webhooks.alerts.symbols import Name, UnknownSymbol, unified
 from enigma_webhooks.alerts.times import MINUTE, moment
 from enigma_webhooks.alerts.words import ADDING, STANCES, UNITS, WORDS, Word, nearest, plain, word
@@ -238,9 +238,7 @@ class Order:
             if name is None or first is None:
                 name, first = found, field
             elif found.symbol != name.symbol:
-                raise Unreadable(
-                    f"{clipped(first.key)} says {name.symbol}, {clipped(field.key)} {found.symbol}; leave one", field.at
-                )
+                raise Unreadable(f"{spelt(first.key)} says {name.symbol}, {spelt(field.key)} {found.symbol}; leave one", field.at)
             elif found.exchange and not name.exchange:
                 name = found
         if name is not None:
@@ -525,7 +523,7 @@ def _qualified(said: Word, field: Field, other: Word, beside: Field) -> tuple[Ac
 
 def _contradiction(one: Field, other: Field) -> Unreadable:
     return Unreadable(
-        f"two contradicting actions: {clipped(one.key)} is {clipped(one.value)!r}, "
-        f"{clipped(other.key)} is {clipped(other.value)!r}; leave one of them",
+        f"two contradicting actions: {spelt(one.key)} is {clipped(one.value)!r}, "
+        f"{spelt(other.key)} is {clipped(other.value)!r}; leave one of them",
         other.at,
     )

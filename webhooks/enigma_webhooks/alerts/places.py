@@ -6,6 +6,9 @@ import re
 
 PLACED = re.compile(r"line (\d+), column (\d+): ")
 
+REPEATED = re.compile(r"(\w+)\.[0-9]+\.\1")
+"""The key of a word that is said again: the first one keeps its own."""
+
 NOWHERE = -1
 
 
@@ -35,6 +38,11 @@ def place_of(said: str) -> tuple[int, int] | None:
     """Line and column that a sentence begins with, None where it names none."""
     found = PLACED.match(said)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def spelt(key: str) -> str:
+    """A key as a sentence names it: a word that was said twice in a sentence has the same key twice."""
+    return clipped(key.rpartition(".")[2] if REPEATED.fullmatch(key) else key)
 
 
 def clipped(token: object, most: int = 40) -> str:

@@ -22,7 +22,7 @@ from enigma_webhooks.alerts.orders import Order
 from enigma_webhooks.alerts.places import NOWHERE, Unreadable, clipped, sentence
 from enigma_webhooks.alerts.reading import Reading, side_of
 from enigma_webhooks.alerts.secrets import scrubbed, stated
-from enigma_webhooks.alerts.words import meaning
+from enigma_webhooks.alerts.words import Meaning, meaning
 
 MOST_BYTES = 16 * 1024
 MOST_ORDERS = 50
@@ -284,7 +284,7 @@ def _orders(value: Any, notes: list[Note]) -> Iterator[Source]:
         raise Unreadable(f"the message is {clipped(value)} alone; expected an order")
     for key, inner in value.items():
         known = meaning(key)
-        if known is not None and known.name == "orders" and isinstance(inner, list) and inner:
+        if isinstance(inner, list) and inner and _holds_orders(value, known, inner):
             around = _without(value, key)
             for n, item in enumerate(inner, 1):
                 own = item if isinstance(item, dict) else Unreadable(f"{clipped(key)} holds {clipped(item)}, expected orders")
@@ -295,6 +295,17 @@ def _orders(value: Any, notes: list[Note]) -> Iterator[Source]:
         yield from _unplaced(spoken[1], notes, _without(value, spoken[0]))
         return
     yield Source(value)
+
+
+def _holds_orders(tree: dict[str, Any], known: Meaning | None, inner: list[Any]) -> bool:
+    """Whether a list in `tree` is one of orders: by its name, or because what it holds states actions where `tree` states none."""
+    if known is not None:
+        return known.name == "orders"
+    return all(isinstance(item, dict) and _states(item) for item in inner) and not _states(tree)
+
+
+def _states(tree: dict[str, Any]) -> bool:
+    return any((known := meaning(key)) is not None and known.name in ("action", "side", "stance") for key in tree)
 
 
 def _without(tree: dict[str, Any], key: str) -> dict[str, Any]:

@@ -172,8 +172,8 @@ def _words() -> dict[str, Word]:
             "short bear bearish entershort goshort openshort shortentry entryshort shortenter shortopen sellshort "
             "shortsell selltoopen",
         ),
-        (Word("close"), "close exit closeposition exitposition closetrade exittrade closed closeorder"),
-        (Word("close", stance="flat"), "flat flatten exitall closeall flattenall goflat flattenposition none neutral"),
+        (Word("close"), "close exit closeposition exitposition closetrade exittrade closeorder"),
+        (Word("close", stance="flat"), "flat flatten exitall closeall flattenall goflat flattenposition"),
         (
             Word("close", "long"),
             "closelong exitlong longclose longexit selltoclose flattenlong stoplong closebuy exitbuy closelongposition",
@@ -203,7 +203,7 @@ ADDING = frozenset(("add", "increase", "scalein", "addlong", "increaselong", "ad
 STANCES: dict[str, Stance] = {
     **dict.fromkeys(("long", "bull", "bullish", "buy"), "long"),
     **dict.fromkeys(("short", "bear", "bearish", "sell"), "short"),
-    **dict.fromkeys(("flat", "none", "neutral", "closed", "exit", "close"), "flat"),
+    **dict.fromkeys(("flat", "none", "closed", "exit", "close"), "flat"),
 }
 
 UNITS = {
