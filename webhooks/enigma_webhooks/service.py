@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -34,8 +35,6 @@ SERVER_FILE = "server.json"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
-Lag = Annotated[float, Meta(gt=0, le=86_400)]
-
 
 class Hushed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings that are never shown, for they hold secrets."""
@@ -54,9 +53,9 @@ class Source(Hushed, frozen=True, kw_only=True):
     mode: Annotated[Mode | None, Meta(description="how its alerts enter; null as for the service")] = None
     secret: Annotated[str | None, Meta(description="its secret: a reference; null for the service's")] = None
     next_secret: Annotated[str | None, Meta(description="a second secret that is good too, to change over: a reference")] = None
-    max_lag: Annotated[float | None, Meta(gt=0, le=86_400, description="seconds an entry may be old")] = None
-    max_lag_exit: Annotated[float | None, Meta(gt=0, le=86_400, description="seconds an exit may be old")] = None
-    ttl: Annotated[float | None, Meta(gt=0, le=604_800, description="seconds its vote counts; null as for the service")] = None
+    max_lag: Annotated[float, Meta(gt=0, le=86_400, description="seconds an entry may be old")] | None = None
+    max_lag_exit: Annotated[float, Meta(gt=0, le=86_400, description="seconds an exit may be old")] | None = None
+    ttl: Annotated[float, Meta(gt=0, le=604_800, description="seconds its vote counts; null as for the service")] | None = None
     allow: Annotated[tuple[str, ...], Meta(description="addresses or CIDR ranges it may send from; empty for any")] = ()
     tradingview_addresses: Annotated[bool, Meta(description="it may send from the addresses TradingView names")] = False
 
@@ -81,7 +80,7 @@ class TradingView(Service, frozen=True, kw_only=True):
     mode: Annotated[Mode, Meta(description="how alerts enter: vote, trigger, signal or veto")] = "trigger"
     max_lag: Annotated[float, Meta(gt=0, le=86_400, description="seconds an alert may be old to be traded")] = 60.0
     max_lag_exit: Annotated[float, Meta(gt=0, le=86_400, description="seconds one that only reduces may be old")] = 900.0
-    ttl: Annotated[float | None, Meta(gt=0, le=604_800, description="seconds a vote counts; null: two primary bars")] = None
+    ttl: Annotated[float, Meta(gt=0, le=604_800, description="seconds a vote counts; null: two primary bars")] | None = None
     secret: Annotated[str | None, Meta(description="what every alert must carry: a reference; null: see the home folder")] = None
     next_secret: Annotated[str | None, Meta(description="a second secret that is good too, to change over: a reference")] = None
     sources: Annotated[dict[str, Source], Meta(description="further senders by name, each at /webhooks/NAME")] = {}
@@ -111,13 +110,12 @@ class TradingView(Service, frozen=True, kw_only=True):
                 if credential.made:
                     told.append(f"the {kind.title}, made just now and shown this once: {credential.value}")
         self.sources_known(home, mode)
-        where = f"{self.host}:{self.port}"
-        if self.port:
-            from enigma_webhooks.front.server import bound, url
+        if not self.port:
+            return [f"alerts are taken at a free port of {self.host}; {home / SERVER_FILE} will say which", *told]
+        from enigma_webhooks.front.server import bound, url
 
-            with contextlib.closing(bound(self.host, self.port)) as listening:
-                where = url(listening)
-        return [f"alerts are taken at {where}/webhooks/tradingview", *told]
+        with contextlib.closing(bound(self.host, self.port)) as listening:
+            return [f"alerts are taken at {url(listening)}/webhooks/tradingview", *told]
 
     async def serve(self, inbox: Inbox, ports: Ports) -> None:
         """Serve until cancelled; answers under way are given two seconds. `server.json` in the home folder says where."""
@@ -135,7 +133,8 @@ class TradingView(Service, frozen=True, kw_only=True):
             trusted = trusted_networks(self.trusted_proxies, f"{WHERE}.trusted_proxies")
             async with serving(app, listening, trusted=trusted, limits=limits, websockets=websockets) as task:
                 write_private(note, json.dumps({"url": url(listening), "pid": os.getpid()}) + "\n")
-                await task
+                await asyncio.wait((task,))
+                task.result()
                 raise PluginError("the server has ended by itself; the log says why")
         finally:
             listening.close()
@@ -210,7 +209,7 @@ class TradingView(Service, frozen=True, kw_only=True):
             if (source.allow or source.tradingview_addresses) and loopback(self.host) and not trusted:
                 raise ConfigError(
                     f"{WHERE}.sources.{name} is only let in from some addresses, but at {self.host} everybody comes from "
-                    f"this machine: name the proxy in front in {WHERE}.trusted_proxies, or leave out allow and tradingview_addresses"
+                    f"this machine: name the proxy in front in {WHERE}.trusted_proxies, or leave out what it may send from"
                 )
         if any("*" in host for host in self.allowed_hosts):
             raise ConfigError(f"{WHERE}.allowed_hosts has a *: name each host, any page could ask the API by a name of its own")
