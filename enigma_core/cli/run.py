@@ -74,8 +74,8 @@ def run(
     """Trade on paper: a synthetic market, a history, any feed.
 
     Without arguments a synthetic market is traded with paper money, offline, and TradingView alerts are taken on
-    127.0.0.1:8080. Ctrl-C ends it, and the same command goes on from there. What is neutral or weak is not printed, and a refusal once until something about it changes; -v prints
-    everything.
+    127.0.0.1:8080. Ctrl-C ends it, and the same command goes on from there. What is neutral or weak is not printed, and a
+    refusal once until something about it changes; -v prints everything.
     """
     import msgspec
 

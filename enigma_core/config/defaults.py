@@ -74,7 +74,7 @@ _USED: Mapping[str, str] = {
     "exposure liquidation_buffer trading_state veto",
     "exits": "stop_loss take_profit break_even trailing_stop opposite_signal",
     "notifiers": "log",
-    "services": "",
+    "services": "tradingview",
 }
 
 

@@ -25,7 +25,7 @@ ENIGMA = [sys.executable, "-c", "from enigma_core.cli import main; main()"]
 @contextmanager
 def started(home: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*ENIGMA, "run", "--home", str(home), "--for", "60", *EAGER, *args],
+        [*ENIGMA, "run", "--no-services", "--home", str(home), "--for", "60", *EAGER, *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -113,7 +113,7 @@ def test_p03_a_second_run_on_the_same_folder_is_refused_and_the_first_goes_on(tm
     home = tmp_path / "home"
     with started(home, "--json") as process:
         events_until(process, "run_started")
-        second = enigma("run", "--home", str(home), "--for", "1", cwd=tmp_path)
+        second = enigma("run", "--no-services", "--home", str(home), "--for", "1", cwd=tmp_path)
         assert second.returncode == 1
         assert f"is in use by process {process.pid}" in second.stderr
         assert second.stderr.count("\n") == 1
@@ -141,14 +141,14 @@ def test_the_same_command_goes_on_from_where_it_ended(tmp_path: Path) -> None:
 
 def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = enigma("run", "--home", str(tmp_path / "file" / "home"), "--for", "1", cwd=tmp_path)
+    done = enigma("run", "--no-services", "--home", str(tmp_path / "file" / "home"), "--for", "1", cwd=tmp_path)
     assert done.returncode == 1
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def test_wrong_settings_are_told_all_at_once_before_anything_is_written(tmp_path: Path) -> None:
-    done = enigma("run", "--home", str(tmp_path / "home"), "--set", "gates.scor.min=1", "--set", "account.equity=x", cwd=tmp_path)
+    done = enigma("run", "--no-services", "--home", str(tmp_path / "home"), "--set", "gates.scor.min=1", "--set", "account.equity=x", cwd=tmp_path)
     assert done.returncode == 1
     assert "2 settings cannot be used" in done.stderr
     assert not (tmp_path / "home").exists()
@@ -181,12 +181,12 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_word(tmp_path: Path, for
 def test_the_last_line_repeats_the_options_that_lead_back_here(tmp_path: Path) -> None:
     home = tmp_path / "a home"
     options = ["--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m", "--set", "gates.score.min=50", "-p", "btc"]
-    done = enigma("run", *options, "--home", str(home), "--for", "0.1", "--quiet", cwd=tmp_path)
+    done = enigma("run", "--no-services", *options, "--home", str(home), "--for", "0.1", "--quiet", cwd=tmp_path)
     assert done.returncode == 0
     (line,) = [line for line in done.stdout.splitlines() if "goes on from here" in line]
     words = shlex.split(line.partition("goes on from here")[2])
     assert words == [
-        *("enigma", "run", "--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m"),
+        *("enigma", "run", "--no-services", "--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m"),
         *("--set", "gates.score.min=50", "-p", "btc", "--home", str(home)),
     ]
     again = enigma(*words[1:], "--for", "0.1", "--quiet", cwd=tmp_path)
@@ -195,7 +195,7 @@ def test_the_last_line_repeats_the_options_that_lead_back_here(tmp_path: Path) -
 
 def test_a_recording_at_its_end_says_so_and_how_to_begin_anew(tmp_path: Path) -> None:
     data = recording(tmp_path / "candles")
-    command = ("run", "--data", str(data), "--home", str(tmp_path / "home"), "--quiet")
+    command = ("run", "--no-services", "--data", str(data), "--home", str(tmp_path / "home"), "--quiet")
     first, second = (enigma(*command, cwd=tmp_path).stdout for _ in range(2))
     assert "The recording is at its end" not in first
     assert "The recording is at its end" in second
@@ -234,7 +234,7 @@ def test_a_quiet_run_tells_on_stderr_that_an_indicator_is_switched_off(tmp_path:
     (tmp_path / "strategies" / "falls.py").write_text(FAULTY, encoding="utf-8")
     data = recording(tmp_path / "candles", minutes=1)
     options = ("--data", str(data), "--quiet", "-i", "5m", "--set", "indicators.falls.enabled=true")
-    done = enigma("run", "--home", str(tmp_path / "home"), *options, cwd=tmp_path)
+    done = enigma("run", "--no-services", "--home", str(tmp_path / "home"), *options, cwd=tmp_path)
     assert done.returncode == 0
     assert "an indicator is switched off: " in done.stderr
     assert "it fell" in done.stderr

@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def begin(home: Path, data: Path, *args: str) -> subprocess.Popen[str]:
-    command = [*ENIGMA, "run", "--json", "--home", str(home), "--data", str(data), "--for", "120", *EAGER, *args]
+    command = [*ENIGMA, "run", "--no-services", "--json", "--home", str(home), "--data", str(data), "--for", "120", *EAGER, *args]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=data)
 
 
