@@ -128,7 +128,7 @@ class Courier:
                 self._mailbox.give_back(letters, missed)
                 self._rest_until = self._loop.time() + self._rest
                 self._rest = min(2 * self._rest, LONGEST_REST)
-                events = ", ".join(sorted({note.event for note in notes}))
+                events = "".join(c if c.isprintable() else " " for c in ", ".join(sorted({note.event[:40] for note in notes})))
                 LOG.warning("notifier %s could not send %d notes (%s): %s", self.name, len(notes), events, fault)
             self._underway = ()
             if fault is not None and self._closing:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 LOCAL = ("localhost", "localdomain", "local", "internal", "intranet", "lan", "home", "corp", "home.arpa")
 """Ends of names that are of one's own network."""
+
+NO_HOST = frozenset({"NotifyWeChat"})
+"""Services in whose addresses something else stands in the place of a host."""
 
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def refusal(service: Any) -> str | None:
-    """Why the apprise service must not be used, as far as its address itself tells; None if nothing speaks against it."""
-    named = hosts(service)
+def refusal(service: Any, named: Iterable[str]) -> str | None:
+    """Why the apprise service must not be used, as far as its address itself tells; None if nothing speaks against it.
+
+    `named`: the hosts in its address.
+    """
     for host in named:
         if _named_locally(host, single=bool(service.protocol)) or any(map(private, _numeric(host))):
             return f"it leads to {host}, which is no public address"
-    if named and service.protocol and service.secure_protocol and not service.secure:
+    if hosts(service) and service.protocol and service.secure_protocol and not service.secure:
         secure = service.secure_protocol if isinstance(service.secure_protocol, str) else service.secure_protocol[0]
         return f"it is not encrypted: write {secure}://"
     return None
 
 
-def resolved_refusal(service: Any) -> str | None:
-    """The same, with names looked up: to be asked each time, right before sending. Blocks."""
-    for host in hosts(service):
+def resolved_refusal(named: Iterable[str]) -> str | None:
+    """The same of the hosts in an address, looked up: to be asked each time, right before sending. Blocks."""
+    for host in named:
         for address in _looked_up(host):
             if private(address):
                 return f"{host} leads to {address}, which is no public address"
@@ -54,10 +62,18 @@ def private(address: Address) -> bool:
 
 def hosts(service: Any) -> tuple[str, ...]:
     """The hosts that the user has named: of most services there is none, they have their own."""
-    if getattr(service, "mode", None) == "cloud":
+    if getattr(service, "mode", None) == "cloud" or type(service).__name__ in NO_HOST:
         return ()
     named = service.host if any("{host}" in template for template in service.templates) else None
+    # a token may stand where others have a host: then it is masked, and must be looked up nowhere
+    if named and str(named).lower() not in unquote(service.url(privacy=True)).lower():
+        named = None
     return tuple(_plain(host) for host in (named, getattr(service, "smtp_host", None)) if host)
+
+
+def inner_hosts(query: str) -> tuple[str, ...]:
+    """The hosts of addresses that stand within `query`, the part of an address behind its question mark."""
+    return tuple(_plain(host) for host in re.findall(r"://(?:[^/?#&\s@]*@)?(\[[^\]]*\]|[^/?#&:\s]+)", query))
 
 
 def _plain(host: Any) -> str:

@@ -12,7 +12,7 @@ from enigma_core.errors import ConfigError
 from enigma_core.parts import Note
 from enigma_core.secrecy import hide, redacted
 from enigma_plugins.notifiers import _text
-from enigma_plugins.notifiers._addresses import hosts, refusal, resolved_refusal
+from enigma_plugins.notifiers._addresses import hosts, inner_hosts, refusal, resolved_refusal
 from enigma_plugins.notifiers._sending import Aside, Undelivered
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ class AppriseChannel:
         service = self._service(silent=False)
         for secret in _secrets(service):
             hide(secret)
-        if not private_addresses and (why := refusal(service)):
+        # keys and pictures may be fetched from addresses within the address
+        self._hosts = (*hosts(service), *inner_hosts(unquote(url.partition("?")[2])))
+        if not private_addresses and (why := refusal(service, self._hosts)):
             raise ConfigError(f"{_name(service)}: {why}; or set private_addresses to true, if that is meant")
         self.label = _name(service)
         kind = type(service).__name__
@@ -90,17 +92,20 @@ class AppriseChannel:
     async def send_all(self, notes: Sequence[Note], missed: Mapping[str, int]) -> None:
         """One message. Raises `Undelivered` in a sentence without the address."""
         silent = not missed and bool(notes) and all(self._events.get(note.event) == "silent" for note in notes)
-        text = _text.body(notes, missed, room=self._room, markdown=self._markdown)
-        kind = "warning" if any(note.event in ALARMS for note in notes) else "info"
-        await self._aside.run(functools.partial(self._post, text, _text.title(notes), kind, silent), SECONDS)
+        await self._aside.run(functools.partial(self._post, tuple(notes), dict(missed), silent), SECONDS)
 
-    def _post(self, text: str, title: str, kind: str, silent: bool) -> None:
+    def _post(self, notes: Sequence[Note], missed: Mapping[str, int], silent: bool) -> None:
         from apprise import NotifyFormat
 
         sender = self._sender(silent)
-        if not self._private and (why := resolved_refusal(sender.services[0])):
+        if not self._private and (why := resolved_refusal(self._hosts)):
             raise Undelivered(f"{self.label}: {why}; nothing was sent")
-        result = sender.notify(body=text, title=title, notify_type=kind, body_format=NotifyFormat.TEXT)
+        result = sender.notify(
+            body=_text.body(notes, missed, room=self._room, markdown=self._markdown),
+            title=_text.title(notes),
+            notify_type="warning" if any(note.event in ALARMS for note in notes) else "info",
+            body_format=NotifyFormat.TEXT,
+        )
         if not result:
             why = next((entry.message for entry in reversed(list(result.logs())) if entry.message), "")
             said = " ".join(redacted(why.replace(self._url, "***")).split())[:200]
@@ -133,6 +138,8 @@ class AppriseChannel:
         service.optional = False
         service.retry = 0
         service.overflow_mode = apprise.OverflowMode.SPLIT
+        # how many messages there are is not its affair; a long pause would outlast the end of a run
+        service.request_rate_per_sec = min(float(service.request_rate_per_sec), 1.0)
         return service
 
 
@@ -162,7 +169,7 @@ def _asset() -> Any:
 def _name(service: Any) -> str:
     """What a person calls it: never anything of its address but the host of one that is named by it."""
     name = str(service.service_name)
-    return f"{name} at {service.host}" if service.host and service.host in hosts(service) else name
+    return f"{name} at {named[0]}" if (named := hosts(service)) else name
 
 
 def _secrets(service: Any) -> Iterator[str]:
