@@ -445,3 +445,11 @@ def test_p16_dead_channel_does_not_hold_up_another() -> None:
         return sound
 
     assert [at for at, _, _ in jumping(work()).sent] == [0]
+
+
+def test_i30_names_of_events_cannot_break_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    channel = Together(group=0, faults=[OSError("two\nlines")] * 3)
+    jumping(told(channel, [(0, "own\nERROR forged: line")], until=20))
+    assert [record.getMessage() for record in caplog.records] == [
+        "notifier post: way could not send 1 notes (own ERROR forged: line): two lines"
+    ]
