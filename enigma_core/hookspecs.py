@@ -11,6 +11,7 @@ from typing import Any
 
 import pluggy
 
+from enigma_core.alert import Alert
 from enigma_core.model import Decision, Fill, Order, Trade
 from enigma_core.parts import Executor, Exit, Feed, Gate, Indicator, LiveIndicator, Notifier, Service, Sizer
 
@@ -77,6 +78,16 @@ def enigma_services() -> Iterable[type[Service]]:
 def enigma_commands() -> Iterable[Any]:
     """click commands to hang under ``enigma``."""
     return ()
+
+
+@hookspec
+def enigma_read_alerts(message: str, received: int, symbols: tuple[str, ...]) -> Iterable[Alert] | None:
+    """The alerts that a recorded `message` is, which came at `received` (ms), for a run that trades `symbols`.
+
+    None where it is of no kind that this plugin reads: the next one is asked. An empty answer where it is read and asks for
+    nothing. Raises `DataError` with what is wrong with it.
+    """
+    return None
 
 
 @hookspec

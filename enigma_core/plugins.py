@@ -28,7 +28,8 @@ import msgspec
 import pluggy
 
 from enigma_core import hookspecs
-from enigma_core.errors import PluginError
+from enigma_core.alert import Alert
+from enigma_core.errors import EnigmaError, PluginError
 from enigma_core.hookspecs import GROUP
 from enigma_core.parts import API_VERSION, KINDS, Part
 
@@ -198,6 +199,30 @@ class Catalogue:
                     others = ", ".join(str(other) for other, _ in rivals if other is not source) or "itself a second time"
                     self._fault(source, f"offers a command {name!r}, and so does {others}; neither is used")
         return tuple(rivals[0][1] for rivals in found.values() if len(rivals) == 1)
+
+    def read_alerts(self, message: str, received: int, symbols: tuple[str, ...]) -> tuple[Alert, ...] | None:
+        """What the first plugin that reads `message` makes of it; None where none does. See the hook `enigma_read_alerts`.
+
+        Raises the `EnigmaError` that says what is wrong with the message. Another failure is a fault of the plugin's.
+        """
+        given = {"message": message, "received": received, "symbols": symbols}
+        caller: pluggy.HookCaller = self._manager.hook.enigma_read_alerts
+        for impl in caller.get_hookimpls():
+            try:
+                answer: Any = impl.function(*[given[name] for name in impl.argnames])
+                found = None if answer is None else tuple(islice(answer, MOST_OFFERS))
+            except EnigmaError:
+                raise
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's fault stays its own
+                self._fault(self._sources[id(impl.plugin)], f"raised in enigma_read_alerts: {_what(error)}{_where(error)}")
+                continue
+            if found is None:
+                continue
+            if any(type(alert) is not Alert for alert in found):
+                self._fault(self._sources[id(impl.plugin)], "answers enigma_read_alerts with something else than alerts")
+                continue
+            return found
+        return None
 
     def notify(self, hook: str, /, **facts: Any) -> tuple[str, ...]:
         """Tell every observer of `hook`, one at a time. Returns what a person should be told, usually nothing.

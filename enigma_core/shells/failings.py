@@ -32,10 +32,14 @@ class Failings:
         self._told: set[str] = set()
         self._exits: dict[str, set[str]] = {}
         for evaluation in evaluations:
-            for fault in evaluation.faults:
-                bars = len(evaluation) if fault.rows is None else int(fault.rows.sum())
-                self._told.add(str(fault))
-                self._add(f"indicator {fault}; it did not vote", bars)
+            self.scored(evaluation)
+
+    def scored(self, evaluation: Evaluation) -> None:
+        """Indicators over the rows of one evaluation."""
+        for fault in evaluation.faults:
+            bars = len(evaluation) if fault.rows is None else int(fault.rows.sum())
+            self._told.add(str(fault))
+            self._add(f"indicator {fault}; it did not vote", bars)
 
     def measured(self, answers: Iterable[Measured], refusals: Mapping[str, int]) -> None:
         """Market gates over a history, and how many signals each refused."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from enigma_core.alert import Alert
 from enigma_core.book import Book
 from enigma_core.engine import Engine, Record
 from enigma_core.errors import DataError
@@ -41,6 +42,8 @@ class Result(msgspec.Struct, kw_only=True):
     timing: dict[str, float]
     evaluations: dict[str, Evaluation]
     drafts: list[Callable[[], Decision]]
+    left_out: tuple[str, ...] = ()
+    """Timeframes that the data is too coarse for."""
 
     @property
     def decisions(self) -> list[Decision]:
@@ -63,7 +66,7 @@ class Ledger:
         if self._journal is not None:
             self._journal.write([draft(), order], ts)
 
-    def take(self, records: Iterable[Record], ts: int) -> None:
+    def take(self, records: Iterable[Record | Alert], ts: int) -> None:
         """Anything else happened."""
         if self._journal is not None and records:
             self._journal.write(list(records), ts)
@@ -219,6 +222,7 @@ def _traded(
         faults=ledger.failings.times,
         timing={"indicators_s": scored - began, "simulation_s": time.perf_counter() - scored},
         evaluations=evaluations,
+        left_out=tuple(dict.fromkeys(name for evaluation in evaluations.values() for name in evaluation.left_out)),
     )
 
 

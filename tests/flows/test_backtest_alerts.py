@@ -1,0 +1,235 @@
+"""A backtest with alerts: what a run on paper makes of the same bars and alerts, to the last word."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markets import START, instrument, plan, random_candles
+from runs import Ending, Given, Ran, on
+from test_paper_agrees import HAPPENED, known, of_the_end
+from test_shells_agree import SYMBOLS, cases
+
+from enigma_core.alert import Alert, AlertWorked, Request
+from enigma_core.home import Home
+from enigma_core.journal import Memory
+from enigma_core.market import MarketEvent, Voted
+from enigma_core.model import Candles, Decision, StateSet
+from enigma_core.parts import Inbox, Note, Ports, Service
+from enigma_core.plan import Plan
+from enigma_core.shells import backtest, run
+from enigma_core.shells.alerted import AlertedResult, backtest_alerts
+from enigma_plugins.gates.score import Score
+from enigma_plugins.gates.veto import Veto
+from enigma_plugins.microstructure.tradingview import TradingView
+from enigma_plugins.sizers.alert_quantity import AlertQuantity
+
+BAR = 300_000
+UNDONE = ("waiting", "the history ended before the position was left")
+TOLD = (*HAPPENED, AlertWorked, Voted, StateSet, Note)
+
+
+class Stage:
+    """What the parts of a run in a test share: the wall's time, the desk, what the inbox answered."""
+
+    def __init__(self, alerts: Sequence[Alert]) -> None:
+        self.alerts = sorted(alerts, key=lambda alert: alert.ts)
+        self.wall = START
+        self.desk: Any = None
+        self.receipts: list[str] = []
+
+
+class Listening(Service, frozen=True, kw_only=True):
+    """Gives its desk away."""
+
+    name = "listening"
+
+    stage: Any
+
+    async def serve(self, inbox: Inbox, ports: Ports) -> None:
+        self.stage.desk = ports.desk
+
+
+class Alerting(Given, frozen=True, kw_only=True):
+    """Bars as they close, by the wall's time, and between them the alerts, each at its moment."""
+
+    simulated: ClassVar[bool] = False
+
+    stage: Any
+
+    def history(self, symbol: str, timeframe: str, start: int | None = None, end: int | None = None) -> Candles:
+        return super().history(symbol, timeframe, start, START if start is None else end)
+
+    async def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
+        stage = self.stage
+        async for event in super().stream(symbols, timeframe, since):
+            while len(stage.receipts) < len(stage.alerts) and stage.alerts[len(stage.receipts)].ts < event.ts:
+                alert = stage.alerts[len(stage.receipts)]
+                stage.wall = alert.received
+                stage.receipts += await stage.desk.accept([alert])
+                while stage.desk.waiting:
+                    await asyncio.sleep(0)
+            stage.wall = event.ts
+            yield event
+
+
+def on_paper(settings: Plan, feed: Given, alerts: Sequence[Alert], home: Path) -> tuple[Ran, list[str]]:
+    stage = Stage(alerts)
+    live = Alerting(candles=feed.candles, instruments=feed.instruments, settled=feed.settled, stage=stage)
+    traded = msgspec.structs.replace(on(settings, live), services={"listening": Listening(stage=stage)})
+    records: list[Any] = []
+    with Home.open(home) as held:
+        going = run(traded, held, observer=records.append, clock=Ending(), wall=lambda: stage.wall)
+        return Ran(asyncio.run(going), records), stage.receipts
+
+
+def alert(number: int, ts: int, **changes: Any) -> Alert:
+    own: dict[str, Any] = {
+        "ts": ts,
+        "received": ts,
+        "id": f"A{number}",
+        "key": f"key{number}",
+        "source": "tradingview",
+        "mode": "trigger",
+    }
+    taken = {name: changes.pop(name) for name in list(changes) if name in Alert.__struct_fields__}
+    asked: dict[str, Any] = {"symbol": SYMBOLS[0], "sent": ts} | changes
+    return Alert(**(own | taken | {"request": Request(**asked)}))
+
+
+ASKED: list[dict[str, Any]] = [
+    *({"action": word} for word in ("long", "short", "long", "short", "close", "reverse", "reduce", "cancel")),
+    *({"position": stance} for stance in ("long", "short", "flat")),
+    {"action": "long", "closes": "short"},
+    {"position": "short", "previous": "long", "action": "short"},
+]
+AMOUNTS: list[dict[str, Any]] = [{}, {}, {"quantity": Decimal("0.5")}, {"quantity": Decimal(20), "unit": "percent"}]
+DELAYS = [0, 0, 1_500, None, 59_000, 61_000, 1_000_000]
+MODES = ["signal", "trigger", "signal", "vote", "veto"]
+
+
+@st.composite
+def alerts_of(draw: st.DrawFn, candles: dict[str, Candles]) -> list[Alert]:
+    dice = draw(st.randoms(use_true_random=False))
+    return thrown(dice, candles, draw(st.integers(0, 25)))
+
+
+def thrown(dice: random.Random, candles: dict[str, Candles], count: int) -> list[Alert]:
+    """`count` alerts by chance, within the bars."""
+    first = min(int(c.ts[0]) for c in candles.values())
+    last = max(int(c.ts[-1]) for c in candles.values()) + BAR
+    found: list[Alert] = []
+    for number in range(count):
+        ts = first + dice.randrange((last - first) // BAR) * BAR + dice.choice([0, 1, 1000, 90_000, BAR - 1])
+        delay = dice.choice(DELAYS)
+        again = dice.choice(found) if found and dice.random() < 0.1 else None
+        made = alert(
+            number,
+            ts,
+            symbol=dice.choice([*candles, *candles, *candles, "ZZZ/USDT:USDT"]),
+            mode=dice.choice(MODES),
+            sent=None if delay is None else ts - delay,
+            bar=dice.choice([None, ts - ts % BAR]),
+            window=dice.choice([None, None, 60_000]),
+            key=again.key if again else f"key{number}",
+            **dice.choice(ASKED),
+            **dice.choice(AMOUNTS),
+        )
+        if again is not None and dice.random() < 0.5:
+            # the sender's own id, with another content
+            made = msgspec.structs.replace(made, digest="other", request=msgspec.structs.replace(made.request, key="mine"))
+        found.append(made)
+    return found
+
+
+@st.composite
+def alerted_cases(draw: st.DrawFn) -> tuple[Plan, dict[str, Candles], dict[str, Any], dict[str, Any], list[Alert]]:
+    chosen, candles, instruments, funding = draw(cases())
+    assert isinstance(chosen, Plan)
+    changes: dict[str, Any] = {}
+    if draw(st.booleans()):
+        changes["microstructure"] = {"tradingview": TradingView()}
+    if draw(st.booleans()):
+        changes["market_gates"] = chosen.market_gates | {"veto": Veto()}
+    if draw(st.booleans()):
+        changes["sizer"] = AlertQuantity()
+    if draw(st.integers(0, 4)) == 0:
+        changes["risk"] = msgspec.structs.replace(chosen.risk, entries_per_day=5)
+    return (
+        msgspec.structs.replace(chosen, **changes),
+        candles,  # type: ignore[return-value]
+        instruments,
+        funding,
+        draw(alerts_of(candles)),  # type: ignore[arg-type]
+    )
+
+
+def alerted(
+    settings: Plan, candles: dict[str, Candles], instruments: Any, funding: Any, alerts: Sequence[Alert]
+) -> tuple[AlertedResult, list[Any]]:
+    memory = Memory()
+    result = backtest_alerts(settings, candles, instruments, alerts, funding, journal=memory)
+    return result, [record for record in memory.replay() if not of_the_end(record)]
+
+
+def assert_agree(case: Any) -> AlertedResult:
+    """The run and the backtest of `case`, which are the same; the backtest's result."""
+    settings, candles, instruments, funding, alerts = case
+    result, records = alerted(*case)
+    feed = Given(candles=candles, instruments=instruments, settled=funding)
+    with tempfile.TemporaryDirectory() as home:
+        paper, receipts = on_paper(settings, feed, alerts, Path(home))
+    assert paper.trades == [t for t in result.trades if t.exit_reason != "end"]
+    assert [r for r in paper.records if type(r) in TOLD] == [r for r in records if type(r) in TOLD]
+    assert paper.decisions == [r for r in records if type(r) is Decision]
+    assert paper.summary.rejected == result.rejected
+    worked = {r.id: (r.outcome, r.reason) for r in paper.of(AlertWorked)}
+    assert len(receipts) == len(result.came) == len(alerts)
+    for came, receipt in zip(result.came, receipts, strict=True):
+        assert came.outcome == receipt or (came.outcome, came.reason) == worked.get(came.alert.id, UNDONE)
+        assert (receipt == "accepted") == (came.outcome not in ("duplicate", "conflict"))
+    return result
+
+
+@settings(max_examples=20, deadline=None)
+@given(alerted_cases())
+def test_a_run_and_a_backtest_make_the_same_of_the_same_bars_and_alerts(case: Any) -> None:
+    assert_agree(case)
+
+
+def test_the_alerts_thrown_are_worked_on_in_every_way() -> None:
+    outcomes: set[str] = set()
+    for seed in range(2):
+        candles = {s: random_candles(s, 400, seed + 10 * n) for n, s in enumerate(SYMBOLS[:2])}
+        settings = plan(
+            market_gates={"score": Score(min=60.0), "veto": Veto()},
+            microstructure={"tradingview": TradingView()},
+            sizer=AlertQuantity(),
+        )
+        alerts = thrown(random.Random(seed), candles, 100)
+        result = assert_agree((settings, candles, {s: instrument(s) for s in candles}, {}, alerts))
+        assert len({t.decision_id for t in result.trades} & {a.id for a in alerts}) > 5
+        outcomes |= set(result.outcomes)
+    assert {"entered", "refused", "closed", "expired", "duplicate", "conflict", "held", "nothing"} <= outcomes
+    assert {"voted", "vetoed", "reduced"} <= outcomes
+
+
+@settings(max_examples=10, deadline=None)
+@given(cases())
+def test_without_alerts_the_trades_are_those_of_the_ordinary_backtest(case: Any) -> None:
+    settings, candles, instruments, funding = case
+    result, records = alerted(settings, candles, instruments, funding, [])
+    memory = Memory()
+    plainly = backtest(settings, candles, instruments, funding, jump=False, journal=memory)
+    assert result.trades == plainly.trades
+    assert (result.end_equity, result.rejected, result.bars) == (plainly.end_equity, plainly.rejected, plainly.bars)
+    ordinary = [record for record in memory.replay() if not of_the_end(record)]
+    assert [known(r) if type(r) is Decision else r for r in records] == [known(r) if type(r) is Decision else r for r in ordinary]
