@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from enigma_core.parts import Note, Notifier
@@ -29,6 +29,9 @@ REST, LONGEST_REST = 60.0, 960.0
 PATIENCE = 60.0
 """Seconds one try may take, whatever the channel's own limit."""
 
+DEAD = 3
+"""Notes in one go that a plain notifier may refuse before the others are not tried."""
+
 STUCK = 3
 """Tries that may hang in one channel, deaf to their end, before no more are begun."""
 
@@ -38,6 +41,7 @@ class Channel(Protocol):
 
     `group`: seconds within which notes are one message; `limit`: messages a minute, 0 for any number; `batch`: notes a message
     may carry. `send_all` raises where the message did not go out; `missed` counts notes by event that had to give way before.
+    What went out all the same it takes off `notes` and `missed`: the rest is tried again.
     """
 
     @property
@@ -47,13 +51,21 @@ class Channel(Protocol):
     @property
     def batch(self) -> int: ...
     def wants(self, event: str) -> bool: ...
-    async def send_all(self, notes: Sequence[Note], missed: Mapping[str, int]) -> None: ...
+    async def send_all(self, notes: list[Note], missed: Counter[str]) -> None: ...
+
+
+class Undelivered(Exception):
+    """Of several notes these did not go out."""
+
+    def __init__(self, notes: Sequence[Note], cause: BaseException) -> None:
+        super().__init__(fault_of(cause))
+        self.notes = notes
 
 
 class One:
-    """A notifier that takes its notes one by one, as soon as they come."""
+    """A notifier that takes its notes one by one, as soon as they come; what has heaped up meanwhile in one go."""
 
-    group, limit, batch = 0.0, 0, 1
+    group, limit, batch = 0.0, 0, 64
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
@@ -61,13 +73,27 @@ class One:
     def wants(self, event: str) -> bool:
         return True
 
-    async def send_all(self, notes: Sequence[Note], missed: Mapping[str, int]) -> None:
+    async def send_all(self, notes: list[Note], missed: Counter[str]) -> None:
         if missed:
             counts = ", ".join(f"{count} {event}" for event, count in missed.items())
             ts = notes[0].ts if notes else 0
-            await self._notifier.send(Note(ts, "digest", f"{sum(missed.values())} notes could not be sent", counts))
-        for note in notes:
-            await self._notifier.send(note)
+            await self._notifier.send(Note(ts, "digest", f"{missed.total()} notes could not be sent", counts))
+            missed.clear()
+        refused: list[Note] = []
+        fault: BaseException | None = None
+        # one note may be what it cannot take; after a few it is the channel
+        while notes and len(refused) < DEAD:
+            try:
+                await self._notifier.send(notes[0])
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the next note is another
+                fault = error
+                refused.append(notes[0])
+            del notes[0]
+        notes[:0] = refused
+        if fault is not None:
+            raise fault
 
 
 class Courier:
@@ -121,11 +147,12 @@ class Courier:
             notes = [letter.note for letter in letters]
             self._first = self._loop.time()
             self._underway = notes
-            fault = await self._tried(notes, missed)
+            fault = await self._tried(missed)
             if fault is None:
                 self._rest, self._rest_until = REST, -math.inf
             else:
-                self._mailbox.give_back(letters, missed)
+                left = {id(note) for note in self._underway}
+                self._mailbox.give_back([letter for letter in letters if id(letter.note) in left], missed)
                 self._rest_until = self._loop.time() + self._rest
                 self._rest = min(2 * self._rest, LONGEST_REST)
                 events = "".join(c if c.isprintable() else " " for c in ", ".join(sorted({note.event[:40] for note in notes})))
@@ -166,7 +193,7 @@ class Courier:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), seconds)
 
-    async def _tried(self, notes: Sequence[Note], missed: Counter[str]) -> str | None:
+    async def _tried(self, missed: Counter[str]) -> str | None:
         """None once the message went out, else why it did not."""
         fault: str | None = None
         for number in range(TRIES):
@@ -175,7 +202,7 @@ class Courier:
                 if self._closing:
                     return fault
             self._sent.append(self._loop.time())
-            fault = await self._attempt(notes, missed)
+            fault = await self._attempt(self._underway, missed)
             if fault is None:
                 return None
         return fault
@@ -185,7 +212,7 @@ class Courier:
         while not self._closing and (left := end - self._loop.time()) > 0:
             await self._pause(left)
 
-    async def _attempt(self, notes: Sequence[Note], missed: Counter[str]) -> str | None:
+    async def _attempt(self, notes: list[Note], missed: Counter[str]) -> str | None:
         self._stuck = {task for task in self._stuck if not task.done()}
         if len(self._stuck) >= STUCK:
             return f"{STUCK} earlier messages are still on their way"
@@ -201,11 +228,14 @@ class Courier:
             return f"it has not come to an end within {PATIENCE:.0f} s"
         return "it was called off" if task.cancelled() else task.result()
 
-    async def _guarded(self, notes: Sequence[Note], missed: Counter[str]) -> str | None:
+    async def _guarded(self, notes: list[Note], missed: Counter[str]) -> str | None:
         try:
             await self._channel.send_all(notes, missed)
         except asyncio.CancelledError:
             raise
+        except Undelivered as error:
+            self._underway = error.notes
+            return str(error)
         except BaseException as error:  # noqa: BLE001 - a channel's fault never matters to trading, sys.exit() included
             return fault_of(error)
         return None

@@ -148,7 +148,8 @@ def test_an_unwritable_home_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_told_all_at_once_before_anything_is_written(tmp_path: Path) -> None:
-    done = enigma("run", "--no-services", "--home", str(tmp_path / "home"), "--set", "gates.scor.min=1", "--set", "account.equity=x", cwd=tmp_path)
+    wrong = ("--set", "gates.scor.min=1", "--set", "account.equity=x")
+    done = enigma("run", "--no-services", "--home", str(tmp_path / "home"), *wrong, cwd=tmp_path)
     assert done.returncode == 1
     assert "2 settings cannot be used" in done.stderr
     assert not (tmp_path / "home").exists()
@@ -186,7 +187,7 @@ def test_the_last_line_repeats_the_options_that_lead_back_here(tmp_path: Path) -
     (line,) = [line for line in done.stdout.splitlines() if "goes on from here" in line]
     words = shlex.split(line.partition("goes on from here")[2])
     assert words == [
-        *("enigma", "run", "--no-services", "--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m"),
+        *("enigma", "run", "--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m", "--no-services"),
         *("--set", "gates.score.min=50", "-p", "btc", "--home", str(home)),
     ]
     again = enigma(*words[1:], "--for", "0.1", "--quiet", cwd=tmp_path)
@@ -201,7 +202,7 @@ def test_a_recording_at_its_end_says_so_and_how_to_begin_anew(tmp_path: Path) ->
     assert "The recording is at its end" in second
     for out in (first, second):
         assert "goes on from here" not in out
-        assert f"  enigma run --data {data} --home {tmp_path / 'home'} --fresh\n" in out
+        assert f"  enigma run --data {data} --no-services --home {tmp_path / 'home'} --fresh\n" in out
 
 
 FAULTY = """
