@@ -34,7 +34,7 @@ class MemoryDesk:
 
     `fail`: nothing can be written. `full`: too many wait. `capacity`: how many may wait before that is so by itself; `work`
     takes one off. `hold`: an event that `accept` waits for before it writes, as for a slow disk. `came` is set by every
-    alert accepted.
+    alert accepted; `asked` counts the calls of `accept`.
     """
 
     def __init__(self, home: pathlib.Path = pathlib.Path("."), *, capacity: int = 1_000_000, plan: Plan | None = None) -> None:
@@ -52,6 +52,7 @@ class MemoryDesk:
         self.refusals: list[AlertRefused] = []
         self.commands: list[Command] = []
         self.came = asyncio.Event()
+        self.asked = 0
         self.time = NOW
         self.lag = 0.0
         self.changes: dict[str, Any] = {}
@@ -71,6 +72,7 @@ class MemoryDesk:
         return self.time
 
     async def accept(self, alerts: Sequence[Alert]) -> list[Receipt]:
+        self.asked += 1
         await (self.hold.wait() if self.hold is not None else asyncio.sleep(0))
         receipts: list[Receipt] = []
         new: list[Alert] = []

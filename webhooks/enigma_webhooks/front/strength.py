@@ -55,7 +55,7 @@ def _left(secret: str) -> int:
     """How many letters and digits are left without well-known words, and without digits that are only added to them."""
     without = _KNOWN.sub(" ", secret.lower())
     if without == secret.lower():
-        return len(secret)
+        return ENOUGH
     return sum(len(part) for part in re.findall(r"[^\W_]+", without) if not (part.isdigit() and len(part) <= 10))
 
 
