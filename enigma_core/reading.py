@@ -182,6 +182,11 @@ class Reader:
         told = dict(zip(_ALERT, rows[0], strict=True))
         return {**told, **self._asked(told["seq"], whole=True)}
 
+    def undecided_alert(self, name: str) -> dict[str, Any] | None:
+        """The message `name`, where there is one and it led to no decision."""
+        found = self._has_alerts() and self._value("SELECT count(*) FROM alert WHERE id = ? AND decision_id IS NULL", name)
+        return self.alert(name) if found else None
+
     def stored_alerts(self, since: int = 0, most: int = 10_000) -> list[Alert]:
         """The alerts received from `since` (wall, ms) on, the newest `most`, oldest first."""
         if not self._has_alerts():

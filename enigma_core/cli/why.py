@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def why(decision_id: str | None, last: int | None, as_json: bool, home: str | None, db_url: str | None) -> None:
     """Explain a decision: points, gates, size, order or the reason for none.
 
-    DECISION_ID may also be the id of an order or a fill: what is explained then is the decision behind it.
+    DECISION_ID may also be the id of an order or a fill: what is explained then is the decision behind it; or that of an alert.
     """
     if (decision_id is None) == (last is None):
         raise click.UsageError("Name one decision, or ask for the newest: enigma why --last 5.")
@@ -32,6 +32,9 @@ def why(decision_id: str | None, last: int | None, as_json: bool, home: str | No
     from enigma_core.reading import Reader, journal_path
 
     with Reader(journal_path(home_path(home), db_url)) as reader:
+        if decision_id is not None and (alert := reader.undecided_alert(decision_id)) is not None:
+            _tell(alert, as_json)
+            return
         decisions = [reader.decision(decision_id)] if decision_id is not None else reader.last_decisions(last or 1)
         if as_json:
             stories = [_story(reader, d) for d in decisions]
@@ -54,6 +57,24 @@ def _print_json(answer: Any) -> None:
     from enigma_core import report
 
     click.echo(msgspec.json.format(msgspec.json.encode(report.ready(answer)), indent=2))
+
+
+def _tell(alert: dict[str, Any], as_json: bool) -> None:
+    """An alert that led to no decision: what it asked for and what became of it."""
+    if as_json:
+        _print_json(alert)
+        return
+    from rich.text import Text
+
+    from enigma_core.cli.display import console, when
+
+    asked = " and ".join(filter(None, (alert["action"], alert["position"] and f"position {alert['position']}")))
+    head = f"{when(alert['received'])} UTC, from {alert['source']}" + (f" in mode {alert['mode']}" if alert["mode"] else "")
+    out = console()
+    out.print(Text.assemble((alert["id"], "bold"), "  ", alert["symbol"], "  ", (head, "dim")))
+    if asked:
+        out.print(f"Asked: {asked}")
+    out.print(Text.assemble((f"{alert['state'].capitalize()}: ", "bold"), alert["reason"] or "it has not been worked yet"))
 
 
 def _story(reader: Reader, decision: Decision) -> dict[str, Any]:
@@ -147,7 +168,7 @@ def _verdict(v: Verdict) -> tuple[str, str]:
     if v.error:
         return f"blocks, it failed: {v.error}", "bold red"
     if v.abstained:
-        return "abstains: nothing to measure here", "dim"
+        return "abstains: not asked, or nothing to measure here", "dim"
     if v.passed:
         return "passes", "green"
     return "refuses" + (f" until {when(v.until)} UTC" if v.until else ""), "bold red"

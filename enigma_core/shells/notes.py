@@ -7,7 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
-from enigma_core.model import DayOpened, Order, Purpose, StateSet, Trade
+from enigma_core.alert import AlertRefused, AlertWorked
+from enigma_core.model import CloseWanted, ConfigSet, DayOpened, Order, Purpose, StateSet, Trade
 from enigma_core.parts import Note, Notifier
 from enigma_core.shells.courier import Channel, Courier, One, fault_of
 
@@ -74,6 +75,16 @@ def note_of(record: object) -> Note | None:
             return Note(record.ts, "entry", f"{record.symbol} {side}", f"{record.quantity} contracts at {record.leverage}x")
         case Trade():
             return Note(record.exit_ts, "exit", f"{record.symbol} {record.side} closed", f"net {record.net} ({record.exit_reason})")
+        case AlertWorked(outcome="refused" | "expired" | "superseded"):
+            return Note(record.ts, "alert_refused", f"{record.symbol} alert {record.outcome}", f"{record.reason} ({record.id})")
+        case AlertRefused():
+            event = "alert_conflict" if record.status == 409 else "alert_refused"
+            return Note(record.ts, event, f"a message to {record.source} was not accepted", record.reason)
+        case CloseWanted():
+            return Note(record.ts, "close", f"{record.symbol} is to be closed", record.reason)
+        case ConfigSet():
+            changes = "; ".join(f"{path} = {value}" for path, value in record.changes.items())
+            return Note(record.ts, "config", f"settings changed by {record.by}", changes)
         case StateSet():
             return Note(record.ts, "state", f"trading is {record.state}", record.reason)
         case DayOpened(streak_cleared=True):
