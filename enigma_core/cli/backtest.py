@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,17 @@ from enigma_core.errors import ConfigError, DataError, HomeError
 
 if TYPE_CHECKING:
     from enigma_core import report
+    from enigma_core.alert import Mode
+    from enigma_core.cli.alert_file import Recorded
     from enigma_core.market import Funding
     from enigma_core.model import Candles
     from enigma_core.parts import Feed
     from enigma_core.plan import Plan
+    from enigma_core.plugins import Catalogue
     from enigma_core.shells import Result
+
+
+MODES = ("vote", "trigger", "signal", "veto")
 
 
 @click.command()
@@ -32,6 +38,16 @@ if TYPE_CHECKING:
     help="Days to trade, as in 20250310-20250401, or one end. Earlier bars warm up.",
 )
 @click.option("--funding", type=click.Path(), metavar="DIR", help="Folder of NAME_funding files.")
+@click.option(
+    "--alerts", type=click.Path(path_type=Path), metavar="FILE", help="Recorded alerts, one a line, to trade as they came."
+)
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 86_400),
+    metavar="SECONDS",
+    help="From sending to coming, where a line has no time of coming.",
+)
+@click.option("--alert-mode", type=click.Choice(MODES), help="How alerts enter, whatever they were stored with.")
 @click.option("--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the trades to a CSV file.")
 @click.option("--journal", type=click.Path(path_type=Path), metavar="FILE", help="Write what happened to a new journal file.")
 @click.option("--plain", is_flag=True, help="Walk bar by bar instead of jumping: slower, the same trades.")
@@ -45,6 +61,9 @@ def backtest(
     timeframe: str | None,
     timerange: str | None,
     funding: str | None,
+    alerts: Path | None,
+    delay: float | None,
+    alert_mode: Mode | None,
     export: Path | None,
     journal: Path | None,
     plain: bool,
@@ -54,6 +73,9 @@ def backtest(
 
     Every symbol of the folder is traded unless -p names some; all share one account. What is open at the last bar is closed
     there, reason "end". Without --data the configured feed's history is traded.
+
+    With --alerts recorded alerts are worked between the bars, each when it came. A line is an alert as `enigma alert list --jsonl`
+    writes it, a message that carries its time, or {"time": ..., "received": ..., "message": ...} where either time may be left out.
     """
     began = time.perf_counter()
     span = options.timerange(timerange)
@@ -63,8 +85,10 @@ def backtest(
         raise HomeError(f"--journal {journal}: this file exists already, and a journal is not overwritten; name another")
     if funding is not None and data is None:
         raise ConfigError("--funding needs --data: it belongs to the candles named there")
+    if alerts is None and (delay is not None or alert_mode is not None):
+        raise click.UsageError(f"{'--delay' if delay is not None else '--alert-mode'} belongs to --alerts FILE.")
     flags = {"feed.use": "csv" if data else None, "feed.data": data, "feed.funding": funding, "timeframes.primary": timeframe}
-    plan, tree, _ = options.planned(config, strategy, sets, flags)
+    plan, tree, catalogue = options.planned(config, strategy, sets, flags)
     # the symbols of a configuration file are those of its own feed, not of the folder named here
     named = () if data and tree.origin("symbols") == options.origin_of(config) else plan.symbols
     known = _load(plan, pairs, named, span)
@@ -83,21 +107,27 @@ def backtest(
     if memory is not None:
         start = min(int(bars.ts[0]) for bars in candles.values())
         memory.write([Started(ts=start, cash=plan.account.equity, instruments=instruments)], start)
+    recorded = _recorded(alerts, catalogue, plan, instruments, delay, alert_mode) if alerts is not None else None
     with _progress(as_json) as told:
-        result = shells.backtest(
-            plan,
-            known,
-            instruments,
-            settled,
-            start=span[0],
-            jump=not plain,
-            progress=told,
-            journal=memory,
-        )
+        result: Result
+        if recorded is None:
+            result = shells.backtest(
+                plan, known, instruments, settled, start=span[0], jump=not plain, progress=told, journal=memory
+            )
+        else:
+            from enigma_core.cli.heard import heard
+            from enigma_core.shells.alerted import backtest_alerts
+
+            result = alerted = backtest_alerts(
+                plan, known, instruments, recorded.alerts, settled, start=span[0], progress=told, journal=memory
+            )
     if memory is not None and journal is not None:
         memory.save(journal, "backtest", feed.identity())
     found = _found(plan, candles, {s: float(i.multiplier) for s, i in instruments.items()}, result)
     found["notes"] = [*tree.notes, *_oddities(feed, candles), *unfunded, *_shortfalls(result)]
+    if recorded is not None:
+        found["alerts"] = heard(alerted)
+        found["notes"] += recorded.notes
     found["timing"] = {"load_s": loaded - began, **result.timing, "total_s": time.perf_counter() - began}
     if export is not None:
         options.write(export, report.trades_csv(result.trades), "--export")
@@ -109,6 +139,16 @@ def backtest(
             click.echo(f"The trades are in {export}.")
         if journal is not None:
             click.echo(f"The journal is in {journal}: enigma why --last 5 --db-url {journal}")
+
+
+def _recorded(
+    path: Path, catalogue: Catalogue, plan: Plan, symbols: Iterable[str], delay: float | None, mode: Mode | None
+) -> Recorded:
+    from enigma_core.cli.alert_file import AlertFile
+    from enigma_core.timeframes import milliseconds
+
+    bar = milliseconds(plan.timeframes.primary)
+    return AlertFile(catalogue, tuple(symbols), delay=round((delay or 0) * 1000), bar=bar, mode=mode).read(path)
 
 
 def _load(
@@ -194,7 +234,7 @@ def _shortfalls(result: Result) -> list[str]:
     """What the data is too coarse for, and which parts failed."""
     from enigma_core.shells.failings import not_made
 
-    said = not_made(name for evaluation in result.evaluations.values() for name in evaluation.left_out)
+    said = not_made(result.left_out)
     return said + [f"{fault} ({'once' if times == 1 else f'{times:,} times'})" for fault, times in result.faults.items()]
 
 
@@ -233,6 +273,11 @@ def _print_tables(found: dict[str, Any], result: Result) -> None:
         out.print()
         out.print(display.breakdown("By symbol", found["by_symbol"]))
         out.print(display.breakdown("By way out", found["by_exit_reason"]))
+    if "alerts" in found:
+        from enigma_core.cli.heard import tables
+
+        for table in tables(found["alerts"]):
+            out.print(table)
     if found["rejected"]:
         out.print(display.grid("Refused by", ("gate", "times"), [(gate, f"{n:,}") for gate, n in found["rejected"].items()]))
     timing = found["timing"]

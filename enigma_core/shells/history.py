@@ -81,7 +81,7 @@ class Ledger:
                 self.failings.decision(record)
                 if record.order_id is not None:
                     self.drafts.append(partial(_same, record))
-            elif type(record) is Note:
+            elif type(record) is Note and record.event == "exit_fault":
                 self.failings.held(record.title, (record.text,))
         self.take(records, ts)
 

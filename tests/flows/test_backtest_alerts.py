@@ -207,7 +207,7 @@ def test_a_run_and_a_backtest_make_the_same_of_the_same_bars_and_alerts(case: An
 
 def test_the_alerts_thrown_are_worked_on_in_every_way() -> None:
     outcomes: set[str] = set()
-    for seed in range(2):
+    for seed in range(3):
         candles = {s: random_candles(s, 400, seed + 10 * n) for n, s in enumerate(SYMBOLS[:2])}
         settings = plan(
             market_gates={"score": Score(min=60.0), "veto": Veto()},
