@@ -18,6 +18,9 @@ from enigma_core.errors import HomeError
 APPLICATION_ID = 0x454E474D
 """``ENGM``, in the file's header."""
 
+FAULTS = (sqlite3.Error, UnicodeError)
+"""What sqlite3 raises for a damaged file: its message may hold bytes of it that are no text."""
+
 FORMAT = 2
 """The version of the tables. A file of a newer format is refused, one of an older is brought up to it. 2: alerts."""
 
@@ -65,7 +68,7 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA query_only = ON")
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.Error as e:
+    except FAULTS as e:
         raise damaged(path, str(e)) from e
     return db
 
@@ -115,10 +118,11 @@ def create(path: Path, stamp: Stamp, connect: Connect = connect) -> None:
 
 def upgrade(path: Path, db: sqlite3.Connection) -> None:
     """Bring the tables of an older format up to this one, in one transaction."""
-    from enigma_core.store import statements
-
     if db.execute("PRAGMA user_version").fetchone() == (FORMAT,):
         return
+    # slow to import, and seldom needed
+    from enigma_core.store import statements
+
     there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema")}
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -160,9 +164,9 @@ def verify(path: Path) -> Stamp:
     stamp(path)
     db = connect_for_reading(path)
     try:
-        answer = [row[0] for row in db.execute("PRAGMA quick_check(3)")]
+        answer = [row[0] for row in db.execute("PRAGMA integrity_check(3)")]
         broken = db.execute("PRAGMA foreign_key_check").fetchone()
-    except sqlite3.Error as e:
+    except FAULTS as e:
         raise damaged(path, str(e)) from e
     finally:
         db.close()

@@ -64,6 +64,32 @@ def _first_link(stamp: Stamp) -> bytes:
     return blake2b(f"{stamp.mode}\0{stamp.identity}\0{stamp.created}".encode(), digest_size=16).digest()
 
 
+def _agree(path: Path, db: sqlite3.Connection) -> None:
+    """Check that the table of alerts says what the events say: it tells which alerts were worked, and which ones are duplicates,
+    and the chain of hashes does not cover it. Raises `HomeError` where it does not."""
+    try:
+        wrong = db.execute(_DISAGREEING).fetchone()
+        (alerts,) = db.execute("SELECT count(*) FROM alert").fetchone()
+        (told,) = db.execute("SELECT count(*) FROM event WHERE kind IN ('alert', 'alert_refused')").fetchone()
+    except database.FAULTS as e:
+        if getattr(e, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise
+        raise database.damaged(path, str(e)) from e
+    if wrong is not None or alerts != told:
+        raise database.damaged(path, "its table of alerts is not what its events say")
+
+
+_DISAGREEING = """
+SELECT 1 FROM alert a LEFT JOIN event e ON e.seq = a.seq WHERE NOT CASE e.kind
+    WHEN 'alert' THEN a.id IS json_extract(e.payload, '$.id') AND a.received IS json_extract(e.payload, '$.received')
+        AND a.key IS coalesce(json_extract(e.payload, '$.key'), '')
+        AND a.digest IS coalesce(json_extract(e.payload, '$.digest'), '')
+        AND (a.state = 'waiting') IS NOT EXISTS (SELECT 1 FROM event w WHERE w.key = 'alert_worked:' || a.id)
+    WHEN 'alert_refused' THEN a.key IS '' AND a.state IS 'rejected'
+    ELSE 0 END LIMIT 1
+"""
+
+
 class Journal:
     """An open journal. Made by `Journal.open`; one process holds one on a file (`home.Home` sees to that)."""
 
@@ -116,6 +142,7 @@ class Journal:
             db = connect(path)
             db.execute(f"PRAGMA synchronous = {synchronous}")
             database.upgrade(path, db)
+            _agree(path, db)
             journal = cls(path, stamp, db, capacity, patience)
         except (OSError, sqlite3.Error) as e:
             raise HomeError(f"cannot open {path} for writing: {e}; check its rights and the free space of its disk") from e
@@ -375,7 +402,7 @@ def replay(path: Path, without: Container[str] = (), db: sqlite3.Connection | No
                 raise database.damaged(path, f"event {expected} was altered or removed")
             if row.kind not in without:
                 yield records.decode(row.kind, row.payload)
-    except sqlite3.Error as e:
+    except database.FAULTS as e:
         raise database.damaged(path, str(e)) from e
     finally:
         if own:
