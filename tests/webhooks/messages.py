@@ -29,9 +29,9 @@ def one(name: str, text: str, warning: str = "", **fields: Any) -> Message:
 
 
 USERS_OWN = (
-    '{"secret":"%s","timestamp":"2026-01-31T12:00:07Z","exchange":"KUCOIN","symbol":"XBTUSDTM","interval":"30","action":"buy",'
+    '{"secret":"SECRET","timestamp":"2026-01-31T12:00:07Z","exchange":"KUCOIN","symbol":"XBTUSDTM","interval":"30","action":"buy",'
     '"indicators":{"rsi":28.4,"macd":-3.1,"adx":31,"close":50000.5},"conditions":{"rsi_oversold":RSI Long,"macd_cross":"Long"}}'
-) % SECRET
+).replace("SECRET", SECRET)
 
 GOOD = (
     one(
@@ -70,10 +70,10 @@ GOOD = (
     ),
     one(
         "4 with a bar",
-        '{"passphrase":"%s","time":"2026-01-31T12:00:04Z","exchange":"BINANCE","ticker":"BTCUSDT.P","bar":{"time":"2026-01-31T11:30:00Z",'
+        '{"passphrase":"SECRET","time":"2026-01-31T12:00:04Z","exchange":"BINANCE","ticker":"BTCUSDT.P","bar":{"time":"2026-01-31T11:30:00Z",'
         '"open":50000,"high":50100,"low":49900,"close":50050,"volume":1234.5},"strategy":{"position_size":-0.7,"order_action":"sell",'
         '"order_contracts":1.4,"order_price":50050,"order_id":"Short","market_position":"short","market_position_size":0.7,'
-        '"prev_market_position":"long","prev_market_position_size":0.7}}' % SECRET,
+        '"prev_market_position":"long","prev_market_position_size":0.7}}'.replace("SECRET", SECRET),
         symbol=BTC,
         exchange="BINANCE",
         side="short",
@@ -88,9 +88,9 @@ GOOD = (
     ),
     one(
         "5 3Commas",
-        '{"secret":"%s","max_lag":"300","timestamp":"2026-01-31T12:00:00Z","trigger_price":"50000.1","tv_exchange":"BINANCE",'
+        '{"secret":"SECRET","max_lag":"300","timestamp":"2026-01-31T12:00:00Z","trigger_price":"50000.1","tv_exchange":"BINANCE",'
         '"tv_instrument":"BTCUSDT.P","action":"enter_long","bot_uuid":"9f0c3a2e-0000-4000-8000-000000000000",'
-        '"order":{"amount":"150","currency_type":"quote"}}' % SECRET,
+        '"order":{"amount":"150","currency_type":"quote"}}'.replace("SECRET", SECRET),
         symbol=BTC,
         exchange="BINANCE",
         side="long",

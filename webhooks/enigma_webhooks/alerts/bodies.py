@@ -8,7 +8,7 @@ import re
 from enigma_webhooks.alerts.loose import PLACEHOLDER, LooseJson
 from enigma_webhooks.alerts.places import Unreadable, sentence
 
-_JSON_WITHIN = re.compile(r"""\{\s*["'“‘A-Za-z_][^{}\n]{0,64}?\s*["'”’]?\s*:|\[\s*\{\s*["'“‘A-Za-z_]""")
+_JSON_WITHIN = re.compile(r"""\{\s{0,8}["'“‘A-Za-z_][^{}\n]{0,64}?["'”’]?\s{0,8}:|\[\s{0,8}\{\s{0,8}["'“‘A-Za-z_]""")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 

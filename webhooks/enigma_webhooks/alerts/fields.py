@@ -121,7 +121,7 @@ class Fields:
         self._walk(value, mode, depth + 1, plain(key) if mode == _FREE else "")
 
     def _list(self, name: str, key: str, value: list[Any], at: int, mode: int, depth: int) -> None:
-        if mode == _FREE and name in _LEVELS and value:
+        if mode == _FREE and name in ("stop", "take_profit") and value:
             self.notes.append((at, f"of the {len(value)} values of {clipped(key)} only the first is used"))
             first = value[0]
             if not isinstance(first, list):

@@ -6,6 +6,7 @@ shapes are read by the same rules from there on.
 
 from __future__ import annotations
 
+import itertools
 import re
 import urllib.parse
 from typing import NamedTuple
@@ -15,7 +16,9 @@ from enigma_webhooks.alerts.numbers import NUMBER, Numeral
 from enigma_webhooks.alerts.places import Unreadable
 from enigma_webhooks.alerts.words import Meaning, meaning, plain, word
 
-MOST_TOKENS = 1000
+MOST_TOKENS = 400
+LONGEST_WORD = 64
+"""A longer one is no word of the vocabulary; only a pair may have a longer value."""
 
 _PAIR = re.compile(r"""["']?([A-Za-z_][\w.-]{0,47})["']?[ \t]*([=:])[ \t]*(.*)""", re.DOTALL)
 _PIECE = {
@@ -35,9 +38,10 @@ _PREFIXED = re.compile(r"[A-Z0-9_]{2,20}:[A-Z0-9._/!-]{3,20}")
 _CURRENCIES = frozenset(["USD", "EUR", "GBP", "JPY", "AUD", "CHF", "CAD", "NZD", "BRL", "TRY", "KRW", "BTC", "ETH"])
 _LEVERAGE = re.compile(r"[xX][0-9]+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?[xX]")
 _AMOUNT = re.compile(
-    r"\$?(?:[0-9][0-9,]*\.?[0-9]*|\.[0-9]+)(?:%|\$|@|USDT|USDC|USD)|\$(?:[0-9][0-9,]*\.?[0-9]*|\.[0-9]+)", re.IGNORECASE
+    r"\$?(?:[0-9]+(?:,[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:%|\$|@|USDT|USDC|USD)|\$(?:[0-9]+(?:,[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)",
+    re.IGNORECASE,
 )
-_NUMBER = re.compile(r"[+-]?(?:[0-9][0-9,]*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:,[0-9]+)*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _AT = re.compile(r"([0-9.,]*)@([0-9.,]+)")
 _DEFAULT = re.compile(
     r"(?:(?P<name>[^:]{1,100}):\s*)?order (?P<action>\w+) @ (?P<size>[0-9.,]+) filled on (?P<ticker>\S+?)\.? "
@@ -64,7 +68,7 @@ def orders(text: str, begin: int = 0) -> list[Line]:
     found = [(m.start(), m[0].rstrip("\r")) for m in re.compile(r"[^\n]+").finditer(text, begin) if m[0].strip()]
     if len(found) > MOST_TOKENS:
         raise Unreadable(f"the message has more than {MOST_TOKENS} lines")
-    if len(found) == 1 and (default := _DEFAULT.search(found[0][1])) is not None:
+    if len(found) == 1 and " filled on " in text and (default := _DEFAULT.search(found[0][1])) is not None:
         return [_filled(default, found[0][0])]
     left = [MOST_TOKENS]
     if len(found) > 1 and all(_lonely(line) for _, line in found):
@@ -152,6 +156,7 @@ def _line(line: str, at: int, left: list[int]) -> Line:
         speech.hear(0, len(line))
     else:
         for piece in _PIECE[separator].finditer(line):
+            speech.count(1)
             speech.piece(piece.start(), piece.end(), separator)
     return speech.line()
 
@@ -180,6 +185,12 @@ class Speech:
     def line(self) -> Line:
         return Line(self._said, self._notes, bool(self._names & {"symbol", "action", "stance", "side"}))
 
+    def count(self, words: int) -> None:
+        """Raises `Unreadable` where the message has more words than any known shape."""
+        self._left[0] -= words
+        if self._left[0] < 0:
+            raise Unreadable(f"the message has more than {MOST_TOKENS} words and is none of the known shapes")
+
     def piece(self, start: int, end: int, separator: str) -> None:
         """A part between separators: a pair, or words."""
         raw = self._text[start:end]
@@ -196,10 +207,9 @@ class Speech:
 
     def hear(self, start: int, end: int) -> None:
         """Words and pairs between blanks."""
-        tokens = [(m[0], m.start()) for m in _TOKEN.finditer(self._text, start, end)]
-        self._left[0] -= len(tokens)
-        if self._left[0] < 0:
-            raise Unreadable(f"the message has more than {MOST_TOKENS} words and is none of the known shapes")
+        found = itertools.islice(_TOKEN.finditer(self._text, start, end), MOST_TOKENS + 1)
+        tokens = [(m[0], m.start()) for m in found]
+        self.count(len(tokens))
         i = 0
         while i < len(tokens):
             i += self._token(tokens, i)
@@ -223,7 +233,8 @@ class Speech:
             if used:
                 return used
         text = raw.strip(",.!?()[]\"'“”*`#")
-        if not text:
+        if not text or len(text) > LONGEST_WORD:
+            self._heard("word")
             return 1
         if text in ("=", ":", "->", "-"):
             return 1

@@ -41,6 +41,7 @@ _CLOSERS = {
     "’": "’'",
 }
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "none": None, "undefined": None, "nil": None, "na": None}
+_ORDINARY = re.compile(r"[^,;{}\[\]\r\n/]+")
 _UNFINITE = frozenset(("nan", "-nan", "+nan", "infinity", "-infinity", "+infinity", "inf", "-inf", "+inf"))
 
 
@@ -226,7 +227,7 @@ class LooseJson:
     def _key(self, c: str) -> str:
         at = self.end
         if c in _CLOSERS:
-            return str(self._string(c))
+            return self._string(c, key=True)
         if found := _BARE_KEY.match(self.text, at):
             self.end = found.end()
             self.note(at, f"the key {clipped(found[0])} has no quotes")
@@ -234,7 +235,7 @@ class LooseJson:
         token = re.compile(r"[^\s,:{}\[\]]*").match(self.text, at)
         raise Unreadable(f"found {clipped((token and token[0]) or c, 20)!r}, expected a key in quotes or }}", at)
 
-    def _string(self, opened: str) -> str:
+    def _string(self, opened: str, *, key: bool = False) -> str:
         text, at = self.text, self.end
         if opened == '"' and (found := _STRING.match(text, at)):
             self.end = found.end()
@@ -244,9 +245,9 @@ class LooseJson:
                 at,
                 "single quotes stand in place of double ones" if opened == "'" else f"{opened} stands in place of a double quote",
             )
-        return self._long_string(opened, at)
+        return self._long_string(opened, at, key=key)
 
-    def _long_string(self, opened: str, at: int) -> str:
+    def _long_string(self, opened: str, at: int, *, key: bool) -> str:
         text, closers = self.text, _CLOSERS[opened]
         i, size = at + 1, len(text)
         inner = broken = False
@@ -256,7 +257,7 @@ class LooseJson:
                 i += 2
                 continue
             if c in closers:
-                if _AFTER_STRING.match(text, i + 1):
+                if key or _AFTER_STRING.match(text, i + 1):
                     self.end = i + 1
                     return self._unescaped(text[at + 1 : i], at, inner, broken)
                 inner = True
@@ -287,6 +288,9 @@ class LooseJson:
         text, at = self.text, self.end
         i, size = at, len(text)
         while i < size:
+            if run := _ORDINARY.match(text, i):
+                i = run.end()
+                continue
             c = text[i]
             if c == "{" and (found := PLACEHOLDER.match(text, i)):
                 i = found.end()

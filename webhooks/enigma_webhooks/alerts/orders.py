@@ -16,6 +16,7 @@ from enigma_webhooks.alerts.words import ADDING, STANCES, UNITS, WORDS, Word, ne
 
 KEY_MOST = 128
 NAME_MOST = 128
+NUMBER_MOST = 64
 
 Closes = Literal["long", "short"]
 
@@ -296,7 +297,9 @@ class Order:
                 mark = (found[3] or "usd").lower()
                 suffix = "base" if mark == name.base.lower() else UNITS.get(mark, "")
                 if not suffix or (found[1] and suffix != "quote"):
-                    raise Unreadable(f"{clipped(value)!r} is in no unit known; expected %, $, @ or none", field.at)
+                    raise Unreadable(
+                        f"{clipped(field.key)}: {clipped(value)!r} is in no unit known; expected %, $, @ or none", field.at
+                    )
                 value = found[2]
         number = self._decimal(field._replace(value=value if value is field.value else Numeral(value)))
         stated = self.fields.best("unit")
@@ -333,7 +336,7 @@ class Order:
             if field.rank and not any(c.isdigit() for c in text):
                 self.notes.append((field.at, f"{clipped(field.key)} {clipped(text)} is no price; it was left out"))
                 return None
-            field = field._replace(value=_MONEY_SIGN.sub("", text))
+            field = field._replace(value=_MONEY_SIGN.sub("", text) if len(text) <= NUMBER_MOST else text)
         elif type(value) is bool:
             self.notes.append((field.at, f"{clipped(field.key)} is a truth value, no price; it was left out"))
             return None

@@ -52,7 +52,10 @@ def stated(text: str) -> list[str]:
 
 def scrubbed(sentences: Iterable[str], secrets: Sequence[str]) -> tuple[str, ...]:
     """Sentences of ours without the secrets that a quoted token, perhaps a clipped one, may have brought into them."""
-    forms = {
-        form for secret in secrets if len(secret) >= SHORTEST for form in (secret, *(secret[:n] for n in CLIPS if len(secret) > n))
-    }
-    return tuple(blanked(each, list(forms)) for each in sentences)
+    for secret in secrets:
+        if len(secret) >= SHORTEST:
+            forms = (secret, *(secret[:n] for n in CLIPS if len(secret) > n))
+            written = {way(form)[1:-1] if way else form for form in forms for way in (None, repr, ascii)}
+            for form in sorted(written, key=len, reverse=True):
+                sentences = [each.replace(form, BLANK) for each in sentences]
+    return tuple(sentences)
