@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -81,7 +82,7 @@ async def _one(name: str, channel: Channel, note: Note) -> Outcome:
     try:
         if not channel.wants(note.event):
             return Outcome(name, None, f"{note.event} is switched off here: nothing was sent")
-        await asyncio.wait_for(channel.send_all([note], {}), SECONDS)
+        await asyncio.wait_for(channel.send_all([note], Counter()), SECONDS)
     except TimeoutError as error:
         return Outcome(name, False, fault_of(error) if str(error) else f"no end within {SECONDS:.0f} s")
     except Exception as error:  # noqa: BLE001 - as above

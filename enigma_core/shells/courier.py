@@ -7,7 +7,6 @@ import contextlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Sequence
 from typing import Protocol
 
 from enigma_core.parts import Note, Notifier
@@ -54,14 +53,6 @@ class Channel(Protocol):
     async def send_all(self, notes: list[Note], missed: Counter[str]) -> None: ...
 
 
-class Undelivered(Exception):
-    """Of several notes these did not go out."""
-
-    def __init__(self, notes: Sequence[Note], cause: BaseException) -> None:
-        super().__init__(fault_of(cause))
-        self.notes = notes
-
-
 class One:
     """A notifier that takes its notes one by one, as soon as they come; what has heaped up meanwhile in one go."""
 
@@ -79,19 +70,19 @@ class One:
             ts = notes[0].ts if notes else 0
             await self._notifier.send(Note(ts, "digest", f"{missed.total()} notes could not be sent", counts))
             missed.clear()
-        refused: list[Note] = []
         fault: BaseException | None = None
+        refused = 0
         # one note may be what it cannot take; after a few it is the channel
-        while notes and len(refused) < DEAD:
+        while refused < min(len(notes), DEAD):
             try:
-                await self._notifier.send(notes[0])
+                await self._notifier.send(notes[refused])
             except asyncio.CancelledError:
                 raise
             except BaseException as error:  # noqa: BLE001 - whatever it is, the next note is another
                 fault = error
-                refused.append(notes[0])
-            del notes[0]
-        notes[:0] = refused
+                refused += 1
+            else:
+                del notes[refused]
         if fault is not None:
             raise fault
 
@@ -113,7 +104,7 @@ class Courier:
         self._sent: deque[float] = deque(maxlen=max(channel.limit, 1))
         self._rest, self._rest_until = REST, -math.inf
         self._full = False
-        self._underway: Sequence[Note] = ()
+        self._underway: list[Note] = []
         self._stuck: set[asyncio.Task[str | None]] = set()
 
     def tell(self, note: Note) -> None:
@@ -144,22 +135,25 @@ class Courier:
         while await self._due():
             self._urgent = self._full = False
             letters, missed = self._mailbox.take(max(self._channel.batch, 1))
-            notes = [letter.note for letter in letters]
+            self._underway = notes = [letter.note for letter in letters]
             self._first = self._loop.time()
-            self._underway = notes
-            fault = await self._tried(missed)
+            fault = await self._tried(notes, missed)
             if fault is None:
                 self._rest, self._rest_until = REST, -math.inf
             else:
-                left = {id(note) for note in self._underway}
+                left = {id(note) for note in notes}
                 self._mailbox.give_back([letter for letter in letters if id(letter.note) in left], missed)
                 self._rest_until = self._loop.time() + self._rest
                 self._rest = min(2 * self._rest, LONGEST_REST)
-                events = "".join(c if c.isprintable() else " " for c in ", ".join(sorted({note.event[:40] for note in notes})))
-                LOG.warning("notifier %s could not send %d notes (%s): %s", self.name, len(notes), events, fault)
-            self._underway = ()
+                self._log_failure(notes, missed, fault)
+            self._underway = []
             if fault is not None and self._closing:
                 return
+
+    def _log_failure(self, notes: list[Note], missed: Counter[str], fault: str) -> None:
+        events = ", ".join(sorted({*(note.event[:40] for note in notes), *missed}))
+        named = "".join(c if c.isprintable() else " " for c in events)
+        LOG.warning("notifier %s could not send %d notes (%s): %s", self.name, len(notes) + missed.total(), named, fault)
 
     async def _due(self) -> bool:
         """Wait until a message is due: True; False at the end."""
@@ -193,7 +187,7 @@ class Courier:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), seconds)
 
-    async def _tried(self, missed: Counter[str]) -> str | None:
+    async def _tried(self, notes: list[Note], missed: Counter[str]) -> str | None:
         """None once the message went out, else why it did not."""
         fault: str | None = None
         for number in range(TRIES):
@@ -202,7 +196,7 @@ class Courier:
                 if self._closing:
                     return fault
             self._sent.append(self._loop.time())
-            fault = await self._attempt(self._underway, missed)
+            fault = await self._attempt(notes, missed)
             if fault is None:
                 return None
         return fault
@@ -216,12 +210,17 @@ class Courier:
         self._stuck = {task for task in self._stuck if not task.done()}
         if len(self._stuck) >= STUCK:
             return f"{STUCK} earlier messages are still on their way"
-        task = asyncio.create_task(self._guarded(notes, missed))
+        # one that goes on although it was called off must not change what is tried next
+        left, uncounted = list(notes), Counter(missed)
+        task = asyncio.create_task(self._guarded(left, uncounted))
         try:
             done, _ = await asyncio.wait({task}, timeout=PATIENCE)
         except asyncio.CancelledError:
             task.cancel()
             raise
+        notes[:] = left
+        missed.clear()
+        missed.update(uncounted)
         if not done:
             task.cancel()
             self._stuck.add(task)
@@ -233,9 +232,6 @@ class Courier:
             await self._channel.send_all(notes, missed)
         except asyncio.CancelledError:
             raise
-        except Undelivered as error:
-            self._underway = error.notes
-            return str(error)
         except BaseException as error:  # noqa: BLE001 - a channel's fault never matters to trading, sys.exit() included
             return fault_of(error)
         return None

@@ -205,6 +205,51 @@ def test_critical_note_that_no_channel_takes_does_not_hold_up_the_others() -> No
     assert taken.count("entry") == 3
 
 
+def test_notes_that_have_gone_out_are_not_sent_again_with_those_that_have_not() -> None:
+    tried: list[tuple[str, int]] = []
+
+    async def do(given: Note) -> None:
+        tried.append((given.event, given.ts))
+        if given.event == "exit":
+            raise ValueError("not this one")
+
+    async def work() -> None:
+        notes = Notes({"plain": Plain(do=do)})
+        for number, event in enumerate(["entry", "exit", "entry", "exit", "entry"]):
+            notes.tell(note(event, number))
+        await asyncio.sleep(50)
+        await notes.close()
+
+    jumping(work())
+    assert Counter(n for n in tried if n[0] != "digest") == {
+        ("entry", 0): 1,
+        ("entry", 2): 1,
+        ("entry", 4): 1,
+        ("exit", 1): 3,
+        ("exit", 3): 3,
+    }
+
+
+def test_p16_note_that_hangs_does_not_have_those_before_it_sent_again() -> None:
+    tried: list[int] = []
+
+    async def do(given: Note) -> None:
+        tried.append(given.ts)
+        if given.ts == 2:
+            await _deaf()
+
+    async def work() -> None:
+        notes = Notes({"plain": Plain(do=do)})
+        for number in range(5):
+            notes.tell(note("entry", number))
+        await asyncio.sleep(250)
+        await notes.close()
+        await asyncio.sleep(6e5)
+
+    jumping(work())
+    assert tried == [0, 1, 2, 2, 2]
+
+
 def test_fresh_critical_note_does_not_wait_for_a_channel_to_rest() -> None:
     channel = jumping(told(Together(group=0, faults=[OSError("gone")] * 3), [(0, "entry"), (20, "halted")]))
     assert [(at, [n.event for n in notes], missed) for at, notes, missed in channel.sent] == [(20, ["halted"], {"entry": 1})]
