@@ -217,6 +217,33 @@ GOOD = (
 )
 
 LIKE_THEM = (
+    one(
+        "TradingView's own proposal",
+        "MACD Strategy (12, 26, close, 9): order sell @ 0.75 filled on BTCUSDT.P. New strategy position is -0.25",
+        symbol=BTC,
+        side="short",
+        position="short",
+        quantity=D("0.75"),
+        quantity_unit="base",
+        strategy="MACD Strategy (12, 26, close, 9)",
+    ),
+    one("a list under a name of its own", '{"data":[{"symbol":"BTCUSDT","action":"buy"}]}', symbol=BTC, side="long"),
+    one(
+        "close beside a position held after it",
+        '{"symbol":"BTCUSDT","action":"close","market_position":"long"}',
+        symbol=BTC,
+        side="close",
+    ),
+    one(
+        "reduce beside a position held after it",
+        '{"symbol":"BTCUSDT","action":"reduce","market_position":"short","qty":1}',
+        symbol=BTC,
+        side="close",
+        action="reduce",
+        closes="short",
+        quantity=D(1),
+        quantity_unit="base",
+    ),
     one("deep in an object", '{"a":{"b":{"c":{"pair":"BTC-USDT","signal":"bearish"}}}}', symbol=BTC, side="short"),
     one(
         "keys in any case",

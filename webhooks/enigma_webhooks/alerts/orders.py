@@ -158,6 +158,12 @@ class Order:
             if closes is not None and closes != stance:
                 raise Unreadable(f"{clipped(field.value)} and {held.key} {stance} contradict each other", held.at)
             closes, stance = ("long" if stance == "long" else "short"), None
+        elif action in ("close", "reduce") and stance in ("long", "short"):
+            # a target would win over the word, and what says "close" may never enter
+            self.notes.append((field.at, f"{clipped(field.value)} is obeyed, though the message also wants to hold a {stance}"))
+            if action == "reduce" and closes is None:
+                closes = "long" if stance == "long" else "short"
+            stance = None
         if action == "reverse" and stance is None and qualifier is not None:
             stance = qualifier[0].action if qualifier[0].action in ("long", "short") else None
         if stance == "flat" and action in ("long", "short") and said.action in ("long", "short"):

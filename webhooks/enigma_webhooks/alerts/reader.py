@@ -7,7 +7,7 @@ a parser that forgives and knows its place in the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +26,7 @@ from enigma_webhooks.alerts.words import Meaning, meaning
 
 MOST_BYTES = 16 * 1024
 MOST_ORDERS = 50
+MOST_WARNINGS = 20
 
 Note = tuple[int, str]
 
@@ -93,7 +94,7 @@ def _quick(raw: bytes) -> list[Reading] | None:
                 order = Order(fields)
                 secret = order.secret()
                 request = order.request()
-                warnings = _sentences("", order.notes, secret) if order.notes else ()
+                warnings = _sentences("", order.notes, [secret] if secret else []) if order.notes else ()
                 return [_reading(order, request, secret, warnings)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Unreadable):
         pass
@@ -136,9 +137,13 @@ def _reading(order: Order, request: Request | None, secret: str | None, warnings
     )
 
 
-def _sentences(text: str, notes: list[Note], secret: str | None) -> tuple[str, ...]:
-    said = dict.fromkeys(sentence(text, at, reason) for at, reason in notes)
-    return scrubbed(said, [secret] if secret else [])
+def _sentences(text: str, notes: list[Note], secrets: Sequence[str]) -> tuple[str, ...]:
+    """Notes as warnings, each once, without secrets."""
+    found = list(dict.fromkeys(notes))
+    said = [sentence(text, at, reason) for at, reason in found[:MOST_WARNINGS]]
+    if len(found) > MOST_WARNINGS:
+        said.append(f"and {len(found) - MOST_WARNINGS} more")
+    return scrubbed(said, secrets)
 
 
 def _carefully(text: str, notes: list[Note]) -> list[Reading]:
@@ -157,15 +162,11 @@ def _carefully(text: str, notes: list[Note]) -> list[Reading]:
         found = stated(text)
         (error,) = scrubbed([sentence(text, e.at, e.reason)], found)
         alone = found[0] if found and len(set(found)) == 1 else None
-        return [Reading(ok=False, secret=alone, error=error, status=e.status, warnings=_hidden(text, notes, found))]
+        return [Reading(ok=False, secret=alone, error=error, status=e.status, warnings=_sentences(text, notes, found))]
     if secrets and len(made) > 1:
         (secret,) = secrets
         made = [msgspec.structs.replace(reading, secret=secret) for reading in made]
     return made
-
-
-def _hidden(text: str, notes: list[Note], secrets: list[str]) -> tuple[str, ...]:
-    return scrubbed(dict.fromkeys(sentence(text, at, reason) for at, reason in notes), secrets)
 
 
 def _worked_out(text: str, notes: list[Note], source: Source) -> Reading:
@@ -184,13 +185,13 @@ def _worked_out(text: str, notes: list[Note], source: Source) -> Reading:
         request = order.request()
         if request is not None and request.key and source.shared:
             request = msgspec.structs.replace(request, key=f"{request.key}/{source.shared}")
-        return _reading(order, request, secret, _sentences(text, order.notes, secret))
+        return _reading(order, request, secret, _sentences(text, order.notes, [secret] if secret else []))
     except Unreadable as e:
         secrets = list(_secrets_in(source.own)) + list(_secrets_in(source.around))
         (error,) = scrubbed([sentence(text, e.at, e.reason)], secrets)
         alone = secrets[0] if len(set(secrets)) == 1 else None
         return Reading(
-            ok=False, secret=alone, test=order.test, error=error, status=e.status, warnings=_hidden(text, order.notes, secrets)
+            ok=False, secret=alone, test=order.test, error=error, status=e.status, warnings=_sentences(text, order.notes, secrets)
         )
 
 

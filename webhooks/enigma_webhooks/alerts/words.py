@@ -28,7 +28,7 @@ class Meaning(NamedTuple):
 
 
 _KEYS: dict[tuple[str, int], str] = {
-    ("symbol", 0): "ticker symbol pair tvinstrument tickerid instrument tradingpair currencypair tvsymbol tvticker",
+    ("symbol", 0): "ticker symbol pair tvinstrument tickerid instrument tradingpair currencypair tvsymbol symboltv tvticker",
     ("symbol", 1): "market coin asset contract product instid",
     ("exchange", 0): "exchange tvexchange venue",
     ("action", 0): "action signal cmd command tradeaction",
@@ -80,7 +80,17 @@ def _table() -> dict[str, Meaning]:
     for (name, rank), words in _KEYS.items():
         for word in words.split():
             found[plain(word)] = Meaning(name, rank)
-    for word in ("qtypercent", "quantitypercent", "qtypct", "equitypercent", "percentequity", "percentofequity"):
+    for word in (
+        "percentage",
+        "balancepercentage",
+        "balancepercent",
+        "qtypercent",
+        "quantitypercent",
+        "qtypct",
+        "equitypercent",
+        "percentequity",
+        "percentofequity",
+    ):
         found[word] = Meaning("quantity", 1, "percent")
     found["percent"] = Meaning("quantity", 2, "percent")
     for word in ("notional", "usd", "usdt", "dollaramount", "quoteqty", "quotequantity", "cost", "usdamount"):
