@@ -17,12 +17,21 @@ NAMES = {1: "long", -1: "short"}
 
 
 class Mark(NamedTuple):
-    """The newest word of one sender on one symbol: its times (bar, sent), what it wants held, what it said was held before."""
+    """The newest word of one sender on one symbol: its times (bar, sent), what it wants held, what it said was held before.
+
+    `word` are the times of the message that spoke of a side, where a later one (reduce, cancel) did not.
+    """
 
     bar: int | None
     sent: int | None
     stance: str
     previous: str | None
+    word: tuple[int | None, int | None] | None = None
+
+    @property
+    def spoken(self) -> Mark:
+        """The same with the times of the word on a side."""
+        return self if self.word is None else Mark(*self.word, self.stance, self.previous)
 
 
 class Wish(NamedTuple):
@@ -62,10 +71,20 @@ def stance_of(request: Request, held: int) -> str | None:
 
 
 def marked(request: Request, held: int, before: Mark | None) -> Mark | None:
-    """The newest word once `request` was worked. One that closes the other side only leaves the word as it was."""
-    stance = stance_of(request, held)
-    if stance is None or order_of(request, before) < 0 or _about_another(request, before):
+    """The newest word once `request` was worked. One that closes the other side only leaves the word as it was.
+
+    What says nothing of a side (reduce, cancel, a reversal of nothing) moves the time on: an entry sent before it comes too late.
+    """
+    if order_of(request, before) < 0 or _about_another(request, before):
         return before
+    stance = stance_of(request, held)
+    if stance is None:
+        if request.action is None or (request.bar is None and request.sent is None):
+            return before
+        if before is None:
+            return Mark(request.bar, request.sent, "flat", None)
+        word = before.word or (before.bar, before.sent)
+        return Mark(request.bar, request.sent, before.stance, None, word)
     return Mark(request.bar, request.sent, stance, request.previous)
 
 
@@ -80,9 +99,11 @@ def _about_another(request: Request, mark: Mark | None) -> bool:
         return False
     if request.position == "flat" or request.action == "close":
         about = _closes(request)
-        return about is not None and mark.stance in SIDES and about != mark.stance
+        if about is not None:
+            return mark.stance in SIDES and about != mark.stance
     # of two messages of one moment, the one that ends where the other begins came first
-    return order_of(request, mark) == 0 and request.position is not None and request.position == mark.previous != mark.stance
+    ends = "flat" if request.action == "close" and request.position is None else request.position
+    return order_of(request, mark) == 0 and ends is not None and ends == mark.previous != mark.stance
 
 
 def wish(request: Request, mode: Mode, held: int, mark: Mark | None) -> Wish:
@@ -104,12 +125,14 @@ def wish(request: Request, mode: Mode, held: int, mark: Mark | None) -> Wish:
         if about is not None and SIDES[about] != held:
             return Wish(reason=f"it closes a {about}, and a {NAMES[held]} is held")
         return Wish(leave=True)
-    if order_of(request, mark) < 0:
-        return Wish(outcome="superseded", reason="a later message of the same sender has come before it")
     side = SIDES[stance]
+    stated = request.position is not None or request.action == "reverse" or mode == "signal"
+    if mark is not None and order_of(request, mark) < 0:
+        # what it would have left is left, unless that is what the later message wants held
+        leave = stated and held == -side and (mark.stance != NAMES[held] or order_of(request, mark.spoken) > 0)
+        return Wish(leave=leave, outcome="superseded", reason="a later message of the same sender has come before it")
     if held == side:
         return Wish(enter=side, outcome="held", reason=f"a {stance} is held already")
-    stated = request.position is not None or request.action == "reverse" or mode == "signal"
     if held and not stated:
         return Wish(enter=side, outcome="held", reason=f"a {NAMES[held]} is held; the vote counts at the next evaluation")
     return Wish(leave=bool(held), enter=side)
@@ -125,6 +148,18 @@ def too_old(alert: Alert, now: int) -> str:
     return "" if age <= limit else f"it is {age / 1000:.0f} s old, and {limit / 1000:g} s are allowed"
 
 
+AMOUNTS = ("quantity", "leverage", "stop", "take_profit")
+
+
+def no_amount(request: Request) -> str:
+    """Which amount in `request` is none; empty where all are finite and above 0."""
+    for name in AMOUNTS:
+        value = getattr(request, name)
+        if value is not None and not (value.is_finite() and value > 0):
+            return f"its {name} of {value} is no amount; it must be a number above 0"
+    return ""
+
+
 def base_quantity(request: Request, price: float, equity: Decimal, instrument: Instrument) -> Decimal | None:
     """What the alert asks for, in base currency; None where it names no quantity. Percent are of the equity, as notional."""
     if request.quantity is None:
@@ -135,6 +170,6 @@ def base_quantity(request: Request, price: float, equity: Decimal, instrument: I
         case "contracts":
             return request.quantity * instrument.multiplier
         case "quote":
-            return request.quantity / instrument.price(price)
+            return request.quantity / Decimal(repr(price))
         case "percent":
-            return equity * request.quantity / 100 / instrument.price(price)
+            return equity * request.quantity / 100 / Decimal(repr(price))

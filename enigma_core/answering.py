@@ -7,14 +7,16 @@ follows once the symbol is flat. Each alert ends with one `AlertWorked`, in the 
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
-from enigma_core.alert import Alert, AlertWorked, Outcome
-from enigma_core.alerting import SIDES, Mark, base_quantity, marked, stance_of, wish
+from enigma_core.alert import Alert, AlertWorked, Outcome, Request
+from enigma_core.alerting import SIDES, Mark, Wish, base_quantity, marked, no_amount, wish
 from enigma_core.deciding import Ask
 from enigma_core.gating import ask_market, unasked
 from enigma_core.market import Voted
@@ -28,17 +30,29 @@ Sender = tuple[str, str, str]
 """Source, strategy, symbol."""
 
 
+class Awaited(NamedTuple):
+    """An alert, and the side it enters once its symbol is flat."""
+
+    alert: Alert
+    side: Side
+
+
 def sender(alert: Alert) -> Sender:
     """Whose word on which symbol an alert is: messages are put in order among these."""
     return alert.source, alert.request.strategy, alert.request.symbol
+
+
+def _short(name: str) -> str:
+    """Six letters for `name`, whatever its end: names may be counted up by several senders."""
+    return base64.b32encode(blake2b(name.encode(), digest_size=5).digest())[:6].decode().lower()
 
 
 class Answering:
     """What alerts have said, and those whose entry waits for a position to be left."""
 
     def __init__(self, engine: Engine) -> None:
-        self.awaited: dict[str, Alert] = {}
-        """Alerts whose entry half waits until the symbol is flat."""
+        self.awaited: dict[str, Awaited] = {}
+        """By symbol: the alert whose entry half waits until it is flat."""
         self._engine = engine
         self._marks: dict[Sender, Mark] = {}
 
@@ -57,18 +71,26 @@ class Answering:
             return self._done(alert, ts, out, "halted", "entries are stopped, and what is held is closed")
         if request.symbol not in self._engine.instruments:
             return self._done(alert, ts, out, "refused", f"{request.symbol} is not traded by this run")
-        held = self._held(request.symbol)
-        what = wish(request, alert.mode, held, self._marks.get(sender(alert)))
-        if (mark := marked(request, held, self._marks.get(sender(alert)))) is not None:
+        held, before = self._held(request.symbol), self._marks.get(sender(alert))
+        what = wish(request, alert.mode, held, before)
+        if (mark := marked(request, held, before)) is not None:
             self._marks[sender(alert)] = mark
         if what.outcome == "superseded":
+            if what.leave:
+                self._engine.leave(request.symbol, ts, "alert", out)
+            waits = self.awaited.get(request.symbol)
+            if waits is not None and wish(request, alert.mode, waits.side, before).leave:
+                self._supersede(alert, ts, out)
             return self._done(alert, ts, out, what.outcome, what.reason)
         if what.cancel:
             return self._cancel(alert, ts, out)
         if what.reduce:
             return self._reduce(alert, ts, out)
-        if (earlier := self.awaited.pop(request.symbol, None)) is not None and earlier.id != alert.id:
-            self._done(earlier, ts, out, "superseded", f"alert {alert.id} came before the symbol was flat")
+        if what.outcome == "held" and what.enter == held and self._engine.leaving(request.symbol):
+            # it is on its way out: who wants it held means once more
+            what = Wish(leave=True, enter=what.enter)
+        if not self._apart(request):
+            self._supersede(alert, ts, out)
         if not what.enter:
             if not what.leave:
                 return self._done(alert, ts, out, what.outcome, what.reason)
@@ -78,32 +100,39 @@ class Answering:
         if what.leave:
             self._engine.leave(request.symbol, ts, "alert", out)
             if self._engine.book.holds(request.symbol):
-                self.awaited[request.symbol] = alert
+                self.awaited[request.symbol] = Awaited(alert, what.enter)
                 return out
         elif what.outcome == "held":
             return self._done(alert, ts, out, "held", what.reason)
         return self._enter(alert, what.enter, ts, out)
 
+    def _apart(self, request: Request) -> bool:
+        """True where `request` closes one side only, and an entry on the other waits: it says nothing of that."""
+        waits = self.awaited.get(request.symbol)
+        return waits is not None and request.position is None and request.closes is not None and SIDES[request.closes] != waits.side
+
+    def _supersede(self, alert: Alert, ts: int, out: list[Record]) -> bool:
+        """End the alert whose entry half waits, if one does: `alert` has come in between."""
+        earlier = self.awaited.pop(alert.request.symbol, None)
+        if earlier is None or earlier.alert.id == alert.id:
+            return False
+        self._done(earlier.alert, ts, out, "superseded", f"alert {alert.id} came before the symbol was flat")
+        return True
+
     def flat(self, symbol: str, ts: int, out: list[Record]) -> None:
         """`symbol` is flat: the entry that waited for it may follow."""
-        alert = self.awaited.pop(symbol, None)
-        if alert is None:
+        waits = self.awaited.pop(symbol, None)
+        if waits is None:
             return
-        stance = stance_of(alert.request, 0)
-        if alert.request.action == "reverse" and alert.request.position is None:
-            stance = self._marks[sender(alert)].stance
-        if ts - alert.ts > milliseconds(self._engine.plan.timeframes.primary):
-            self._done(alert, ts, out, "expired", "the position was left, but too late for a new one")
-        elif stance in SIDES:
-            self._enter(alert, SIDES[stance], ts, out)
+        if ts - waits.alert.ts > milliseconds(self._engine.plan.timeframes.primary):
+            self._done(waits.alert, ts, out, "expired", "the position was left, but too late for a new one")
         else:
-            self._done(alert, ts, out, "nothing", "it asks for nothing more")
+            self._enter(waits.alert, waits.side, ts, out)
 
-    def drop(self, ts: int, out: list[Record], reason: str) -> None:
-        """No entry follows any more."""
-        for alert in self.awaited.values():
-            self._done(alert, ts, out, "refused", reason)
-        self.awaited.clear()
+    def drop(self, ts: int, out: list[Record], reason: str, symbol: str | None = None) -> None:
+        """No entry follows any more, in `symbol` or anywhere."""
+        for name in [name for name in self.awaited if symbol in (None, name)]:
+            self._done(self.awaited.pop(name).alert, ts, out, "refused", reason)
 
     def _held(self, symbol: str) -> int:
         book = self._engine.book
@@ -127,6 +156,8 @@ class Answering:
         if alert.mode == "veto":
             return self._done(alert, ts, out, "vetoed", "it blocks entries on the other side")
         symbol, plan = alert.request.symbol, self._engine.plan
+        if reason := no_amount(alert.request):
+            return self._done(alert, ts, out, "refused", reason)
         evaluation = self._engine.evaluation(symbol, ts)
         if evaluation is None:
             return self._done(alert, ts, out, "refused", f"no bar of {plan.timeframes.primary} has closed yet")
@@ -165,7 +196,10 @@ class Answering:
         )
 
     def _cancel(self, alert: Alert, ts: int, out: list[Record]) -> list[Record]:
+        awaited = self._supersede(alert, ts, out)
         entry = self._engine.book.entries.get(alert.request.symbol)
+        if entry is None and awaited:
+            return self._done(alert, ts, out, "cancelled", "the entry that waited for the symbol to be flat is called off")
         if entry is None:
             return self._done(alert, ts, out, "nothing", "no entry is working")
         out.append(Cancel(ts=ts, order_id=entry.id, symbol=entry.symbol))
@@ -176,6 +210,8 @@ class Answering:
         position = self._engine.book.positions.get(symbol)
         if position is None:
             return self._cancel(alert, ts, out)
+        if reason := no_amount(alert.request):
+            return self._done(alert, ts, out, "refused", reason)
         instrument = self._engine.instruments[symbol]
         base = base_quantity(alert.request, float(position.mark), self._engine.book.equity, instrument)
         off = position.quantity if base is None else instrument.contracts(base)
@@ -184,7 +220,7 @@ class Answering:
         if off >= position.quantity:
             self._engine.leave(symbol, ts, "alert", out)
             return self._done(alert, ts, out, "closed", "all of what is held is closed")
-        self._engine.cut(symbol, off, alert.id, ts, out)
+        self._engine.cut(symbol, off, _short(alert.id), ts, out)
         return self._done(alert, ts, out, "reduced", f"{off.normalize():f} contracts of {position.quantity.normalize():f}")
 
     @staticmethod

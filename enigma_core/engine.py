@@ -144,6 +144,7 @@ class Engine:
     def _obey(self, command: Command) -> list[Record]:
         out: list[Record] = [command]
         if isinstance(command, CloseWanted):
+            self.answering.drop(command.ts, out, "it was closed by hand", command.symbol)
             self.leave(command.symbol, command.ts, "closed by hand", out)
             return out
         assert not isinstance(command, CloseWanted)
@@ -165,15 +166,19 @@ class Engine:
         """Call off what still works of an entry, and close what is held."""
         self._call_off(symbol, ts, out)
         position, track = self.book.positions.get(symbol), self._tracks.get(symbol)
-        if position is None or any(
-            w.order.purpose is Purpose.CLOSE and w.order.quantity >= position.quantity
-            for w in self.book.orders.values()
-            if w.order.symbol == symbol
-        ):
+        if position is None or self.leaving(symbol):
             return
         if track is not None:
             track.closing = True
         self.place(self._close(position, ts, reason), out)
+
+    def leaving(self, symbol: str) -> bool:
+        """True while an order works that closes all of what is held."""
+        position = self.book.positions.get(symbol)
+        return position is not None and any(
+            w.order.purpose is Purpose.CLOSE and w.order.symbol == symbol and w.order.quantity >= position.quantity
+            for w in self.book.orders.values()
+        )
 
     def cut(self, symbol: str, quantity: Decimal, name: str, ts: int, out: list[Record]) -> None:
         """Take `quantity` contracts off a position; its stop shrinks with it."""
