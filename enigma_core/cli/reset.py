@@ -23,8 +23,9 @@ DONE = {
 @click.command()
 @click.argument("what", type=click.Choice(["breaker", "halt"]))
 @options.home_option
+@options.json_option
 @click.option("--reason", default="enigma reset", metavar="TEXT", help="What is written down as the cause.")
-def reset(what: str, home: str | None, reason: str) -> None:
+def reset(what: str, home: str | None, as_json: bool, reason: str) -> None:
     """Close the circuit BREAKER after losses in a row, or end a HALT so that entries are allowed again."""
     from enigma_core.home import holder, home_path
     from enigma_core.shells import control
@@ -40,7 +41,12 @@ def reset(what: str, home: str | None, reason: str) -> None:
             time.sleep(0.05)
     else:
         _written(folder, wanted)
-    click.echo(DONE[what])
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.encode({"reset": what, "reason": reason}))
+    else:
+        click.echo(DONE[what])
 
 
 def _written(folder: Path, wanted: object) -> None:
