@@ -102,6 +102,10 @@ class Access:
                 raise ConfigError(f"the tokens {known.name!r} and {token.name!r} are the same: give each its own")
         return cls(grants, now=now, clock=clock, address=address)
 
+    def __deepcopy__(self, _: Any) -> Access:
+        """Itself: Litestar copies handlers with what guards them, and failures are counted once, not once for each route."""
+        return self
+
     def guard(self, connection: Connection, handler: BaseRouteHandler) -> None:
         """Let through whoever may use `handler`: its ``opt["scope"]``, admin where it names none.
 

@@ -20,6 +20,7 @@ from enigma_core.parts import AccountGate, Desk
 from enigma_webhooks.api.ledger import AtReads, Ledger
 from enigma_webhooks.api.market import known
 from enigma_webhooks.api.shapes import (
+    REFUSALS,
     Ask,
     Asker,
     AtDesk,
@@ -39,9 +40,7 @@ from enigma_webhooks.api.shapes import (
     text,
 )
 
-Which = Annotated[
-    Literal["working", "all"], QueryParameter(name="state", description="those that work now, or all")
-]
+Which = Annotated[Literal["working", "all"], QueryParameter(name="state", description="those that work now, or all")]
 Points = Annotated[int, QueryParameter(ge=2, le=2000, description="how many points of the equity curve at most")]
 Reason = Annotated[str, Meta(max_length=200, description="kept in the journal")]
 
@@ -194,19 +193,19 @@ class Closing(Shape, frozen=True, kw_only=True):
     cancelled: list[str]
 
 
-@get("/portfolio", opt={"scope": "read"})
+@get("/portfolio", responses=REFUSALS, opt={"scope": "read"})
 async def portfolio(desk: AtDesk) -> Portfolio:
     """Equity, cash, margin, the risk day, and how near its limits the account is."""
     return portfolio_of(desk)
 
 
-@get("/positions", opt={"scope": "read"})
+@get("/positions", responses=REFUSALS, opt={"scope": "read"})
 async def positions(desk: AtDesk) -> list[PositionShown]:
     """What is held."""
     return positions_of(desk)
 
 
-@get("/orders", opt={"scope": "read"})
+@get("/orders", responses=REFUSALS, opt={"scope": "read"})
 async def orders(
     desk: AtDesk,
     reads: AtReads,
@@ -224,14 +223,14 @@ async def orders(
     return Page(items=items, next=found[-1][0] if len(found) == limit else None)
 
 
-@get("/performance", opt={"scope": "read"})
+@get("/performance", responses=REFUSALS, opt={"scope": "read"})
 async def performance(desk: AtDesk, reads: AtReads, points: Points = 200) -> Performance:
     """The figures of the account since it began, by symbol and by way out, and its equity over time."""
     now, end = desk.now(), desk.account.equity
     return await reads(lambda ledger: _performance(ledger, now, end, points))
 
 
-@post("/positions/{symbol:str}/close", opt={"scope": "trade"}, status_code=HTTP_200_OK)
+@post("/positions/{symbol:str}/close", responses=REFUSALS, opt={"scope": "trade"}, status_code=HTTP_200_OK)
 async def close(desk: AtDesk, request: Asker, symbol: Named, data: JSONBody[Close | None] = None) -> Closing:
     """Close the position of a symbol and cancel what still works of its entry. To ask again is harmless.
 
@@ -240,7 +239,13 @@ async def close(desk: AtDesk, request: Asker, symbol: Named, data: JSONBody[Clos
     return await _close(desk, request, symbol, data)
 
 
-@post("/positions/{base:str}/{rest:str}/close", opt={"scope": "trade"}, status_code=HTTP_200_OK, include_in_schema=False)
+@post(
+    "/positions/{base:str}/{rest:str}/close",
+    responses=REFUSALS,
+    opt={"scope": "trade"},
+    status_code=HTTP_200_OK,
+    include_in_schema=False,
+)
 async def close_unified(desk: AtDesk, request: Asker, base: Named, rest: Named, data: JSONBody[Close | None] = None) -> Closing:
     """The same where the slash of a symbol has reached us as a slash: %2F is decoded before paths are told apart."""
     return await _close(desk, request, f"{base}/{rest}", data)

@@ -14,6 +14,7 @@ from enigma_core.alert import Action, Mode, Outcome, Stance
 from enigma_core.model import Class, Decision, Fill, Trade, Verdict
 from enigma_webhooks.api.ledger import AtReads, Ledger
 from enigma_webhooks.api.shapes import (
+    REFUSALS,
     Before,
     Contracts,
     Id,
@@ -147,14 +148,14 @@ class AlertWhole(AlertShown, frozen=True, kw_only=True):
     request: dict[str, Any] | None
 
 
-@get("/decisions", opt={"scope": "read"})
+@get("/decisions", responses=REFUSALS, opt={"scope": "read"})
 async def decisions(reads: AtReads, limit: Limit = 50, before: Before = None, symbol: OfSymbol = None) -> Page[DecisionShown]:
     """Decisions, newest first, those that came to nothing included."""
     found = await reads(lambda ledger: ledger.decisions_page(limit, before, symbol))
     return Page(items=[decision_shown(d) for _, d in found], next=_next(found, limit))
 
 
-@get("/decisions/{decision_id:str}", opt={"scope": "read"})
+@get("/decisions/{decision_id:str}", responses=REFUSALS, opt={"scope": "read"})
 async def decision(reads: AtReads, decision_id: Id) -> Story:
     """One decision, or the one behind an order or a fill, with the orders, fills and the trade that followed."""
 
@@ -176,14 +177,14 @@ async def decision(reads: AtReads, decision_id: Id) -> Story:
     return story
 
 
-@get("/alerts", opt={"scope": "read"})
+@get("/alerts", responses=REFUSALS, opt={"scope": "read"})
 async def alerts(reads: AtReads, limit: Limit = 50, before: Before = None, outcome: OfState = None) -> Page[AlertShown]:
     """Alerts, newest first, and what became of each."""
     found = await reads(lambda ledger: ledger.alerts(limit, before, outcome))
     return Page(items=[shaped(AlertShown, alert) for alert in found], next=found[-1]["seq"] if len(found) == limit else None)
 
 
-@get("/alerts/{alert_id:str}", opt={"scope": "read"})
+@get("/alerts/{alert_id:str}", responses=REFUSALS, opt={"scope": "read"})
 async def alert(reads: AtReads, alert_id: Id) -> AlertWhole:
     """One alert: what was asked for and what became of it."""
     found = await reads(lambda ledger: ledger.found(ledger.alert, alert_id))
@@ -192,7 +193,7 @@ async def alert(reads: AtReads, alert_id: Id) -> AlertWhole:
     return shaped(AlertWhole, found)
 
 
-@get("/trades", opt={"scope": "read"})
+@get("/trades", responses=REFUSALS, opt={"scope": "read"})
 async def trades(reads: AtReads, limit: Limit = 50, before: Before = None, symbol: OfSymbol = None) -> Page[TradeShown]:
     """Closed trades, newest first."""
     found = await reads(lambda ledger: ledger.trades_page(limit, before, symbol))

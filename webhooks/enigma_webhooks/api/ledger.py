@@ -112,7 +112,13 @@ class Reads:
     def _read(self, read: Callable[[Ledger], T], deadline: float) -> T:
         with Ledger(self._desk.journal) as ledger:
             ledger.until(deadline)
-            return read(ledger)
+            try:
+                return read(ledger)
+            except HomeError:
+                # what was ended at its deadline looks like a file that cannot be read
+                if time.monotonic() > deadline:
+                    raise TimeoutError from None
+                raise
 
 
 AtReads = NamedDependency[SkipValidation[Reads]]

@@ -23,9 +23,9 @@ from enigma_core.scoring import Evaluation, klass
 from enigma_webhooks import alerts
 from enigma_webhooks.alerts.symbols import UnknownSymbol, match, rescaled
 from enigma_webhooks.api.history import DecisionShown, decision_shown
-from enigma_webhooks.api.shapes import Ask, AtDesk, Moment, OfSymbol, Shape
+from enigma_webhooks.api.shapes import REFUSALS, Ask, AtDesk, Moment, OfSymbol, Shape
 
-Amount = Annotated[str, Meta(pattern=r"^\d{1,20}(\.\d{1,18})?$", max_length=40)]
+Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?$", max_length=40)]
 Word = Annotated[str, Meta(max_length=200)]
 Written = Annotated[str, Meta(min_length=1, max_length=40)]
 
@@ -94,7 +94,7 @@ class Tests(Shape, frozen=True, kw_only=True):
     tests: list[Tested]
 
 
-@get("/signals", opt={"scope": "read"})
+@get("/signals", responses=REFUSALS, opt={"scope": "read"})
 async def signals(desk: AtDesk, symbol: OfSymbol = None) -> list[SignalShown]:
     """How each symbol scores now: class, confidence, who agrees, and what every market gate measures."""
     names = list(desk.instruments) if symbol is None else [known(desk, symbol)]
@@ -107,7 +107,7 @@ async def signals(desk: AtDesk, symbol: OfSymbol = None) -> list[SignalShown]:
     return found
 
 
-@post("/signal-test", opt={"scope": "read"}, status_code=HTTP_200_OK)
+@post("/signal-test", responses=REFUSALS, opt={"scope": "read"}, status_code=HTTP_200_OK)
 async def signal_test(desk: AtDesk, data: JSONBody[SignalTest]) -> Tests:
     """What would become of an alert, gate by gate, if it came now. Changes nothing."""
     if data.message is not None:
@@ -118,7 +118,10 @@ async def signal_test(desk: AtDesk, data: JSONBody[SignalTest]) -> Tests:
         raise HTTPException(status_code=422, detail="name a symbol, or give a message")
     given = {name: getattr(data, name) for name in _DEFAULTS}
     for name in ("quantity", "price", "leverage", "stop", "take_profit"):
-        given[name] = Decimal(given[name]) if given[name] is not None else None
+        if given[name] is not None:
+            given[name] = Decimal(given[name])
+            if not given[name]:
+                raise HTTPException(status_code=422, detail=f"{name} is 0: leave it out, or give an amount above 0")
     return Tests(tests=[_rehearsed(desk, Request(**given), data.mode, ())])
 
 

@@ -14,7 +14,7 @@ from enigma_core.gating import limits
 from enigma_core.model import StateSet, StreakReset
 from enigma_core.parts import Desk
 from enigma_webhooks.api.account import Breaker, Drawdown, Reason, Slots, breaker, drawdown, placed, slots
-from enigma_webhooks.api.shapes import Ask, Asker, AtDesk, Moment, Money, Shape, by, text
+from enigma_webhooks.api.shapes import REFUSALS, Ask, Asker, AtDesk, Moment, Money, Shape, by, text
 
 State = Literal["ACTIVE", "REDUCE_ONLY", "HALTED"]
 LOOSE = {"HALTED": 0, "REDUCE_ONLY": 1, "ACTIVE": 2}
@@ -77,13 +77,13 @@ class Halted(Shape, frozen=True, kw_only=True):
     cancelled: list[str]
 
 
-@get("/risk", opt={"scope": "read"})
+@get("/risk", responses=REFUSALS, opt={"scope": "read"})
 async def risk(desk: AtDesk) -> Risk:
     """The trading state, the losing streak, the day's loss, and every limit."""
     return _risk(desk)
 
 
-@post("/risk/reset", opt={"scope": "admin"}, status_code=HTTP_200_OK)
+@post("/risk/reset", responses=REFUSALS, opt={"scope": "admin"}, status_code=HTTP_200_OK)
 async def reset(desk: AtDesk, request: Asker, data: JSONBody[Reset]) -> Risk:
     """Close the circuit breaker again, or trade again after a halt."""
     reason = by(request, data.reason)
@@ -92,7 +92,7 @@ async def reset(desk: AtDesk, request: Asker, data: JSONBody[Reset]) -> Risk:
     return _risk(desk)
 
 
-@post("/risk/state", opt={"scope": "trade"}, status_code=HTTP_200_OK)
+@post("/risk/state", responses=REFUSALS, opt={"scope": "trade"}, status_code=HTTP_200_OK)
 async def state(desk: AtDesk, request: Asker, data: JSONBody[Wanted]) -> Risk:
     """Set the trading state. REDUCE_ONLY and HALTED let only exits through; what is held keeps its stops."""
     if LOOSE[data.state] > LOOSE[desk.account.trading_state]:
@@ -104,7 +104,7 @@ async def state(desk: AtDesk, request: Asker, data: JSONBody[Wanted]) -> Risk:
     return _risk(desk)
 
 
-@post("/admin/emergency-close", opt={"scope": "trade"}, status_code=HTTP_200_OK)
+@post("/admin/emergency-close", responses=REFUSALS, opt={"scope": "trade"}, status_code=HTTP_200_OK)
 async def emergency_close(desk: AtDesk, request: Asker, data: JSONBody[Emergency | None] = None) -> Halted:
     """The kill switch: halt, cancel every entry, close everything held. To press it again is harmless."""
     reason = by(request, (data.reason if data is not None else "") or "emergency close")

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from enigma_core.parts import Part
 from enigma_core.plan import Plan
-from enigma_webhooks.api.shapes import Asker, AtDesk, Shape
+from enigma_webhooks.api.shapes import REFUSALS, Asker, AtDesk, Shape
 
 DEPTH = 12
 """How deep a tree of settings may be."""
@@ -44,13 +44,13 @@ class PluginShown(Shape, frozen=True, kw_only=True):
     settings: dict[str, Any]
 
 
-@get("/config", opt={"scope": "read"})
+@get("/config", responses=REFUSALS, opt={"scope": "read"})
 async def config(desk: AtDesk) -> dict[str, Any]:
     """Every setting in force, secrets hidden."""
     return desk.settings()
 
 
-@put("/config", opt={"scope": "admin"})
+@put("/config", responses=REFUSALS, opt={"scope": "admin"})
 async def configure(desk: AtDesk, request: Asker, data: Change) -> Configured:
     """Change settings, all of them or none, for this run and those after it. What /config answers may be put back as it is."""
     changes = _changes(data, desk.settings())
@@ -62,13 +62,12 @@ async def configure(desk: AtDesk, request: Asker, data: Change) -> Configured:
     return Configured(now=list(applied.now), restart=list(applied.restart))
 
 
-@get("/plugins", opt={"scope": "read"})
+@get("/plugins", responses=REFUSALS, opt={"scope": "read"})
 async def plugins(desk: AtDesk) -> list[PluginShown]:
     """The parts that this run uses, with their settings."""
     tree = desk.settings()
     return [
-        PluginShown(kind=part.kind, name=part.name or name, settings=_settings(tree, section, name))
-        for section, name, part in _parts(desk.plan)
+        PluginShown(kind=part.kind, name=name, settings=_settings(tree, section, name)) for section, name, part in _parts(desk.plan)
     ]
 
 

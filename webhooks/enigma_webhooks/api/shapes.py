@@ -9,12 +9,14 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from litestar import Request
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter, SkipValidation
 from msgspec import Meta
 
 from enigma_core import report
 from enigma_core.parts import Desk
 from enigma_webhooks.api.access import Access, Grant
+from enigma_webhooks.api.faults import Fault
 
 NUMBER = r"^-?\d+(\.\d+)?$"
 
@@ -32,6 +34,16 @@ Named = Annotated[str, PathParameter(max_length=40, description="a symbol in any
 AtDesk = NamedDependency[SkipValidation[Desk]]
 AtDoor = NamedDependency[SkipValidation[Access]]
 Asker = Request[Any, Grant, Any]
+
+REFUSALS = {
+    401: ResponseSpec(Fault, description="no valid token", generate_examples=False),
+    403: ResponseSpec(Fault, description="the token's scope does not do, or a page of another site asks", generate_examples=False),
+    404: ResponseSpec(Fault, description="there is no such thing", generate_examples=False),
+    422: ResponseSpec(Fault, description="what is asked for does not fit", generate_examples=False),
+    429: ResponseSpec(Fault, description="too many failed logins", generate_examples=False),
+    503: ResponseSpec(Fault, description="the journal cannot be read or written now", generate_examples=False),
+}
+"""What may be answered instead, wherever a token is needed."""
 
 T = TypeVar("T")
 

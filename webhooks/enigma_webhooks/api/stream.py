@@ -21,7 +21,7 @@ from enigma_core import records, report
 from enigma_core.parts import Desk
 from enigma_webhooks.api.access import LIFETIME, Access, Grant
 from enigma_webhooks.api.account import orders_of, portfolio_of, positions_of
-from enigma_webhooks.api.shapes import Ask, Asker, AtDoor, Shape
+from enigma_webhooks.api.shapes import REFUSALS, Ask, Asker, AtDoor, Shape
 
 QUEUE = 256
 """Events that wait for one client; when more come, a fresh snapshot takes the place of all of them."""
@@ -267,7 +267,7 @@ async def events(socket: WebSocket[Any, Any, Any], stream: AtStream) -> None:
     await stream.serve(socket)
 
 
-@post("/ws-ticket", opt={"scope": "read"}, status_code=HTTP_200_OK, tags=["stream"])
+@post("/ws-ticket", responses=REFUSALS, opt={"scope": "read"}, status_code=HTTP_200_OK, tags=["stream"])
 async def ws_ticket(access: AtDoor, request: Asker) -> Ticket:
     """A ticket for the event stream at /api/v1/ws, where no header can be set: in a browser."""
     return Ticket(ticket=access.ticket(request.auth), seconds=LIFETIME)
