@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from decimal import Decimal
 
@@ -142,6 +143,57 @@ def test_i09_a_mutated_message_gets_an_answer(text: str) -> None:
 @given(st.one_of(ANY, mutated()))
 def test_i09_a_hundred_thousand_bodies_get_an_answer(body: bytes | str) -> None:
     holds(body)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=6,
+)
+FIELDS = (
+    *(
+        "symbol",
+        "action",
+        "side",
+        "qty",
+        "price",
+        "leverage",
+        "sl",
+        "tp",
+        "id",
+        "secret",
+        "market_position",
+        "position_size",
+        "timenow",
+    ),
+    *(
+        "time",
+        "bar",
+        "indicators",
+        "conditions",
+        "order",
+        "strategy",
+        "orders",
+        "message",
+        "test",
+        "max_lag",
+        "quantityType",
+        "exchange",
+    ),
+)
+
+
+@settings(max_examples=500)
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4))
+def test_i15_any_value_in_any_field_is_read_or_refused(fields: dict[str, object]) -> None:
+    holds(json.dumps({"symbol": "BTCUSDT", "action": "buy", **fields}))
+
+
+@settings(max_examples=300)
+@given(st.text(max_size=45))
+def test_i16_whatever_stands_for_a_symbol_only_plain_letters_get_through(symbol: str) -> None:
+    for reading in understood(json.dumps({"symbol": symbol, "action": "buy"})):
+        assert not reading.ok or re.fullmatch(r"[A-Z0-9]+/[A-Z]+:[A-Z0-9]+", reading.symbol)
 
 
 HARD = (

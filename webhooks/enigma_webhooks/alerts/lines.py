@@ -294,24 +294,27 @@ class Speech:
     def _word(self, text: str, raw: str, start: int, following: tuple[str, int] | None) -> int:
         spoken = following[0].strip(",;!?()").rstrip(".") if following is not None else ""
         number = bool(spoken) and (_NUMBER.fullmatch(spoken) is not None or _AMOUNT.fullmatch(spoken) is not None)
+        signed = number or (spoken[:1] in ("-", "+") and _AMOUNT.fullmatch(spoken[1:]) is not None)
         known = meaning(text) if text.isascii() else None
+        if text[0] == "$" and text[1:2].isalpha():
+            text = text[1:]
         if PLACEHOLDER.fullmatch(text):
             self._notes.append((self._at + start, f"{text[:60]} arrived unresolved"))
             return 1
-        if plain(text) in ("pos", "position") and spoken and (number or plain(spoken) in ("long", "short", "flat")):
+        if plain(text) in ("pos", "position") and spoken and (signed or plain(spoken) in ("long", "short", "flat")):
             self._put("pos", _value(spoken, "pos"), following[1] if following else start)
             self._heard("action")
             return 2
         if plain(text) == "close" and number and following is not None:
             return self._close(text, start, spoken, following)
+        if known is not None and number and following is not None and known.name in (*_LEVELS, "quantity"):
+            self._put(text, _value(spoken, text), following[1])
+            self._heard("pair")
+            return 2
         if word(text) is not None:
             self._put_action(text, start)
         elif plain(text) in _SPOKEN_SECRETS and following is not None:
             self._put(text, following[0], following[1])
-            return 2
-        elif known is not None and number and following is not None and known.name in (*_LEVELS, "quantity"):
-            self._put(text, _value(spoken, text), following[1])
-            self._heard("pair")
             return 2
         elif _LEVERAGE.fullmatch(text):
             self._put("leverage", text, start)
@@ -329,7 +332,9 @@ class Speech:
             self._number(text, start, spoken)
         elif _SYMBOL.fullmatch(text) or _PREFIXED.fullmatch(text) or _currencies(text):
             self._symbol(text, start)
-        elif not self._previous and following is not None and _SYMBOL.fullmatch(spoken) and plain(text) not in _BUT_NOT:
+        elif (
+            not self._previous and following is not None and _SYMBOL.fullmatch(spoken.lstrip("#$")) and plain(text) not in _BUT_NOT
+        ):
             self._put("account", text, start)
         else:
             self._heard("word")

@@ -223,6 +223,8 @@ class Order:
             self._resolved(field)
             if field.rank < 2 and not any(c.isdigit() for c in text):
                 raise Unreadable(f"{clipped(field.key)} is {clipped(value)!r}, expected long, short or flat", field.at)
+        if type(value) is str and (found := _QUANTITY.fullmatch(value.strip())) is not None:
+            field = field._replace(value=found[2])
         size = self._decimal(field)
         return "long" if size > 0 else "short" if size < 0 else "flat"
 

@@ -37,16 +37,20 @@ class Name(msgspec.Struct, frozen=True):
     multiplier: int = 1
 
 
-@functools.lru_cache(4096)
 def unified(text: str) -> Name:
     """The perpetual that `text` names: ``KUCOIN:XBTUSDTM``, ``BTCUSDT.P``, ``BTC/USDT`` are ``BTC/USDT:USDT``.
 
     The quote is kept as it is stated. Raises `UnknownSymbol`.
     """
     written = text.strip()
-    shown = ascii(written[:40])
-    if not written.isascii() or not WRITTEN.fullmatch(written := written.upper()):
-        raise UnknownSymbol(f"the symbol {shown} is not 1 to 40 of A-Z 0-9 : . _ / ! -")
+    if not written.isascii() or not WRITTEN.fullmatch(upper := written.upper()):
+        raise UnknownSymbol(f"the symbol {written[:40]!a} is not 1 to 40 of A-Z 0-9 : . _ / ! -")
+    return _unified(upper)
+
+
+@functools.lru_cache(4096)
+def _unified(written: str) -> Name:
+    shown = repr(written)
     exchange, rest = "", written
     if ":" in written and "/" not in written.partition(":")[0]:
         exchange, rest = written.split(":", 1)

@@ -49,7 +49,7 @@ _KEYS: dict[tuple[str, int], str] = {
     ("leverage", 0): "leverage lev",
     ("stop", 0): "stoploss sl stop stopprice slprice stoplossprice",
     ("take_profit", 0): "takeprofit tp target tpprice takeprofitprice targetprice",
-    ("take_profit", 1): "tp1 target1 takeprofit1",
+    ("take_profit", 1): "tp1 target1 takeprofit1 targets takeprofits",
     ("further", 0): "tp2 tp3 tp4 tp5 target2 target3 target4 target5 takeprofit2 takeprofit3",
     ("percent", 0): (
         "slpercent stoplosspercent stoppercent slpct stoplosspct tppercent takeprofitpercent targetpercent tppct "
