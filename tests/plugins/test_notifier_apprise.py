@@ -602,7 +602,7 @@ def test_configured_notifier_keeps_the_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"urls": []}, {"limit": 0}, {"limit": 61}, {"group": -1}, {"events": {"entry": "loud"}}, {"urls": TELEGRAM}]
+    "settings", [{"limit": 0}, {"limit": 61}, {"group": -1}, {"events": {"entry": "loud"}}, {"urls": TELEGRAM}]
 )
 def test_settings_have_limits(settings: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
@@ -613,3 +613,8 @@ def test_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(importlib.import_module("sys").modules, "apprise", None)
     with pytest.raises(ConfigError, match="needs the library apprise: pip install apprise"):
         Apprise(urls=(TELEGRAM,))
+
+
+def test_without_an_address_it_says_so_when_it_is_to_be_used() -> None:
+    with pytest.raises(ConfigError, match="urls holds no address"):
+        Apprise().channels()

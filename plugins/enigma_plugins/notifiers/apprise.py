@@ -28,11 +28,8 @@ class Apprise(Notifier, frozen=True, kw_only=True):
 
     urls: Annotated[
         tuple[str, ...],
-        Meta(
-            min_length=1,
-            description='addresses as apprise reads them; they hold tokens, so refer to them: {"env": "ENIGMA_NOTIFY"}',
-        ),
-    ]
+        Meta(description='addresses as apprise reads them; they hold tokens, so refer to them: {"env": "ENIGMA_NOTIFY"}'),
+    ] = ()
     events: Annotated[
         dict[str, Literal["on", "off", "silent"]],
         Meta(description="what is sent by event, such as entry, exit, halted, day; silent: without a sound where the service can"),
@@ -44,7 +41,8 @@ class Apprise(Notifier, frozen=True, kw_only=True):
     ] = False
 
     def __post_init__(self) -> None:
-        self.channels()
+        if self.urls:
+            self.channels()
 
     def channels(self) -> dict[str, AppriseChannel]:
         """A channel for each address, by what a person calls it. Raises `ConfigError` for one that cannot or must not be used."""
@@ -56,7 +54,7 @@ class Apprise(Notifier, frozen=True, kw_only=True):
             same = sum(known.label == channel.label for known in made.values())
             made[f"{channel.label} ({same + 1})" if same else channel.label] = channel
         if not made:
-            raise ConfigError("urls holds no address")
+            raise ConfigError('urls holds no address: name one, as in urls: [{"env": "ENIGMA_NOTIFY"}]')
         return made
 
     async def send(self, note: Note) -> None:
