@@ -55,7 +55,9 @@ class Source(Hushed, frozen=True, kw_only=True):
     next_secret: Annotated[str | None, Meta(description="a second secret that is good too, to change over: a reference")] = None
     max_lag: Annotated[float, Meta(gt=0, le=86_400, description="seconds an entry may be old")] | None = None
     max_lag_exit: Annotated[float, Meta(gt=0, le=86_400, description="seconds an exit may be old")] | None = None
-    ttl: Annotated[float, Meta(gt=0, le=604_800, description="seconds its vote counts; null as for the service")] | None = None
+    ttl: Annotated[
+        Annotated[float, Meta(gt=0, le=604_800)] | None, Meta(description="seconds its vote counts; null as for the service")
+    ] = None
     allow: Annotated[tuple[str, ...], Meta(description="addresses or CIDR ranges it may send from; empty for any")] = ()
     tradingview_addresses: Annotated[bool, Meta(description="it may send from the addresses TradingView names")] = False
 
@@ -80,7 +82,9 @@ class TradingView(Service, frozen=True, kw_only=True):
     mode: Annotated[Mode, Meta(description="how alerts enter: vote, trigger, signal or veto")] = "trigger"
     max_lag: Annotated[float, Meta(gt=0, le=86_400, description="seconds an alert may be old to be traded")] = 60.0
     max_lag_exit: Annotated[float, Meta(gt=0, le=86_400, description="seconds one that only reduces may be old")] = 900.0
-    ttl: Annotated[float, Meta(gt=0, le=604_800, description="seconds a vote counts; null: two primary bars")] | None = None
+    ttl: Annotated[
+        Annotated[float, Meta(gt=0, le=604_800)] | None, Meta(description="seconds a vote counts; null: two primary bars")
+    ] = None
     secret: Annotated[str | None, Meta(description="what every alert must carry: a reference; null: see the home folder")] = None
     next_secret: Annotated[str | None, Meta(description="a second secret that is good too, to change over: a reference")] = None
     sources: Annotated[dict[str, Source], Meta(description="further senders by name, each at /webhooks/NAME")] = {}
