@@ -177,6 +177,7 @@ def test_an_unreadable_journal_is_503_and_the_rest_goes_on(tmp_path: Path) -> No
             answer = client.get(f"/api/v1{path}")
             assert answer.status_code == 503, (path, answer.text)
             assert str(tmp_path) not in answer.text
+        assert "enigma_journal_failures_total 7.0" in client.get("/metrics").text
         assert client.get("/api/v1/portfolio").status_code == 200
 
 

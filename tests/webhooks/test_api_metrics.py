@@ -13,6 +13,7 @@ from litestar import get
 from litestar.exceptions import TooManyRequestsException
 from litestar.types import Receive, Scope, Send
 from prometheus_client.parser import text_string_to_metric_families
+from yaml import safe_load
 
 from enigma_core.alert import AlertWorked
 from enigma_core.model import Order
@@ -141,4 +142,6 @@ def test_metrics_and_the_description_are_for_this_machine_or_a_token(tmp_path: P
                 assert client.get(path, headers={proxied: "127.0.0.1"}).status_code == 401
             assert client.get(path, headers=bearer("read", Forwarded="x")).status_code == (200 if path == "/metrics" else 403)
             assert client.get(path, headers=bearer("admin", Forwarded="x")).status_code == 200
+        json, yaml = (client.get(f"/api/v1/schema/openapi.{kind}") for kind in ("json", "yaml"))
+        assert safe_load(yaml.text) == json.json()
         assert client.get("/metrics").headers["Content-Type"] == "text/plain; version=1.0.0; charset=utf-8"

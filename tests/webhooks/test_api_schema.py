@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 schemathesis = pytest.importorskip("schemathesis")
 
-EXAMPLES = 8
+EXAMPLES = 5
 """Requests to each operation; `soak` sends a hundred times as many."""
 
 
@@ -89,7 +89,7 @@ def fuzz(client: Client, examples: int) -> int:
 
 
 def test_no_request_that_can_be_made_from_the_description_ends_in_a_defect(client: Client) -> None:
-    assert fuzz(client, EXAMPLES) > 150
+    assert fuzz(client, EXAMPLES) > 100
 
 
 @pytest.mark.soak

@@ -20,13 +20,14 @@ from typing import Any
 
 from litestar import Response, Router, get
 from litestar.di import Provide
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, ExceptionHandler
 
+from enigma_core.errors import HomeError
 from enigma_core.parts import Desk
 from enigma_webhooks.api.access import Access, Grant, Token
 from enigma_webhooks.api.account import account
 from enigma_webhooks.api.document import openapi
-from enigma_webhooks.api.faults import FAULTS, HEADERS
+from enigma_webhooks.api.faults import FAULTS, HEADERS, Asked, Fault, unwritten
 from enigma_webhooks.api.health import Health, answered, health
 from enigma_webhooks.api.history import history
 from enigma_webhooks.api.ledger import Reads
@@ -54,7 +55,7 @@ def routes(
     guarded: dict[str, Any] = {
         "guards": [access.guard],
         "response_headers": HEADERS,
-        "exception_handlers": FAULTS,
+        "exception_handlers": {**FAULTS, HomeError: _counted(metrics)},
         "request_max_body_size": LARGEST,
     }
     api = Router(
@@ -77,6 +78,14 @@ def routes(
 async def api_health(desk: AtDesk) -> Response[Health]:
     """200 while alerts are worked and the feed is heard; else 503 with the reasons."""
     return answered(desk)
+
+
+def _counted(metrics: Metrics) -> ExceptionHandler[HomeError]:
+    def counted(request: Asked, error: HomeError) -> Response[Fault]:
+        metrics.unwritten()
+        return unwritten(request, error)
+
+    return counted
 
 
 def _given(thing: Any) -> Provide:

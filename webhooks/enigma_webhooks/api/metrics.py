@@ -56,7 +56,7 @@ class Metrics:
         self._orders = self._counter("orders", "Orders by what they are for.", "purpose")
         self._fills = self._counter("fills", "Fills.")
         self._trades = self._counter("trades", "Closed trades.", "result")
-        self._journal = self._counter("journal_failures", "Times that something could not be written down.")
+        self._journal = self._counter("journal_failures", "Times that the journal could not be written or read.")
         self._halts = self._counter("halts", "Times that trading was halted.")
         self._delay = Histogram(
             "enigma_alert_to_order_seconds", "From an alert's arrival to its order.", registry=self.registry, buckets=SECONDS
@@ -91,7 +91,7 @@ class Metrics:
         self._answers.labels(source, str(status)).inc()
 
     def unwritten(self) -> None:
-        """Something could not be written to the journal."""
+        """The journal could not be written, or not read."""
         self._journal.inc()
 
     def see(self, record: Any) -> None:
