@@ -197,6 +197,9 @@ def test_i16_whatever_stands_for_a_symbol_only_plain_letters_get_through(symbol:
 
 
 HARD = (
+    '""";',
+    "$=",
+    "=:",
     "[",
     '{"a":',
     "[1,",

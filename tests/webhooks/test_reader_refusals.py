@@ -339,6 +339,18 @@ def test_what_is_missing_or_unclear_is_said(text: str, reason: str) -> None:
     assert reason in said(text)
 
 
+def test_nothing_in_a_message_keeps_a_halt_from_being_understood() -> None:
+    for text in (
+        '{"action":"halt","symbol":"?","qty":-1,"price":"NaN","leverage":0}',
+        "halt",
+        "panic now",
+        "SIGNAL=kill;VOLUME=-1",
+    ):
+        (reading,) = read(text)
+        assert reading.request is not None
+        assert (reading.request.action, reading.symbol, reading.side, reading.asks) == ("halt", "", None, True)
+
+
 def test_a_test_alert_asks_for_nothing() -> None:
     for text in (order(test=True), '{"test":true}', "BUY BTCUSDT test=true"):
         (reading,) = read(text)

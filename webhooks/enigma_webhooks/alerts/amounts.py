@@ -35,6 +35,7 @@ class Amounts:
         """Keys of JSON whose numbers were written as text."""
 
     def quantity(self, name: Name, *, stated: bool) -> tuple[Decimal | None, Unit]:
+        """The quantity and its unit; none where nothing is asked for (`stated`). The size of a position stands in for it."""
         field = self._fields.best("quantity")
         signed = False
         if field is None or field.rank == 3:

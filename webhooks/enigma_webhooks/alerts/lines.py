@@ -239,6 +239,8 @@ class Speech:
         if text in ("=", ":", "->", "-"):
             return 1
         text = text.rstrip(":;=")
+        if not text:
+            return 1
         joined = _joined(text, following)
         if joined is not None and word(joined) is not None:
             self._put_action(joined, start)

@@ -44,11 +44,12 @@ class Order:
             )
         action, closes, stance, worded = Intent(fields, self._amounts).action()
         if action == "halt":
-            name = Name("", "", "", "", "")
-        else:
-            name = self._symbol(required=action is not None or stance is not None or not self.test)
-            if not name.symbol:
-                return None
+            # nothing else that the message says may get in its way
+            sent, bar = self._times()
+            return Request(symbol="", action="halt", key=self._key(), sent=sent, bar=bar)
+        name = self._symbol(required=action is not None or stance is not None or not self.test)
+        if not name.symbol:
+            return None
         amounts = self._amounts
         quantity, unit = amounts.quantity(name, stated=action is not None or stance is not None)
         feed = action is None and stance is None
