@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -187,12 +187,13 @@ class Reader:
         found = self._has_alerts() and self._value("SELECT count(*) FROM alert WHERE id = ? AND decision_id IS NULL", name)
         return self.alert(name) if found else None
 
-    def stored_alerts(self, since: int = 0, most: int = 10_000) -> list[Alert]:
-        """The alerts received from `since` (wall, ms) on, the newest `most`, oldest first."""
+    def stored_alerts(self, since: int = 0, most: int = 10_000, without: Sequence[str] = ()) -> list[Alert]:
+        """The alerts received from `since` (wall, ms) on whose state is not in `without`: the newest `most`, oldest first."""
         if not self._has_alerts():
             return []
-        where = "WHERE a.received >= ? AND event.kind = 'alert' ORDER BY event.seq DESC LIMIT ?"
-        return self._events("alert", f"JOIN alert a ON a.seq = event.seq {where}", since, most)[::-1]
+        states = f"AND a.state NOT IN ({', '.join('?' * len(without))})"
+        where = f"WHERE a.received >= ? AND event.kind = 'alert' {states} ORDER BY event.seq DESC LIMIT ?"
+        return self._events("alert", f"JOIN alert a ON a.seq = event.seq {where}", since, *without, most)[::-1]
 
     def waiting_alerts(self) -> list[Alert]:
         """The alerts that were acknowledged and not worked, oldest first."""

@@ -254,7 +254,9 @@ class Session:
         """What alerts have said lately, and those that were acknowledged and not worked."""
         assert self._waiting is not None
         with Reader(journal.path) as reader:
-            self.engine.answering.remember(reader.stored_alerts(self.wall() - MARKS_FROM))
+            # what was not worked has put nothing out of order
+            said = reader.stored_alerts(self.wall() - MARKS_FROM, without=("waiting", "expired"))
+            self.engine.answering.remember(said)
         for alert in unworked(journal.path):
             self._waiting.add(alert)
 
@@ -317,6 +319,10 @@ class Session:
         # a halt that came while nobody ran, or that a run did not live to finish, is honoured before anything else
         control.look(self._desk.home, self.command, self.now, lambda: self.book.flattening)
         self._flatten()
+        assert self._waiting is not None
+        # no event comes between an alert that was acknowledged and its working
+        while (alert := self._waiting.next()) is not None:
+            self.work(alert)
         stopping = asyncio.create_task(stop.wait())
         # services begin before the first event
         beside = [

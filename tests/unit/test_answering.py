@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from alerts import AlertDesk, Floor, Moments, alert, alert_plan, shut
 from desk import BTC, INSTRUMENT, Contracts, leverage
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from enigma_core.alert import Mode
@@ -584,6 +584,8 @@ def test_i05_in_all_24_orders_of_four_alerts_the_position_is_that_of_the_right_o
     words: list[dict[str, Any]], at_once: bool, bars: list[bool], held: str | None
 ) -> None:
     """Of words that say what is to be held; what a cancellation or a reversal meets depends on when it comes."""
+    # a reduction calls off an entry that has not filled
+    assume(at_once or not any(word.get("action") == "reduce" for word in words))
     side, quantity = ended(words, (0, 1, 2, 3), at_once, bars, held)
     for order in itertools.permutations(range(4)):
         found = ended(words, order, at_once, bars, held)
@@ -651,7 +653,7 @@ def test_no_alert_gets_round_a_gate_the_cap_the_sizer_our_stop_or_a_halt(events:
         if isinstance(event, dict):
             records = desk.told(**event)
         elif isinstance(event, str):
-            records = desk.commanded(StateSet(ts=desk.now, state=event, reason="told to", flatten=False))
+            records = desk.commanded(StateSet(ts=desk.now, state=cast(Any, event), reason="told to", flatten=False))
         else:
             records, close = desk.bar(E, max(E, E + event[0]), min(E, E + event[0]), E + event[0], score=event[1]), E + event[0]
         for order in (r for r in records if type(r) is Order and r.purpose is Purpose.ENTRY):
@@ -686,7 +688,7 @@ def test_r05_the_last_slot_goes_to_one_alert() -> None:
 
     plan = alert_plan(account_gates={"max_positions": MaxPositions(max=1)})
     desk = AlertDesk(plan, instruments={s: Instrument(symbol=s) for s in names})
-    desk.bars(dict.fromkeys(names, (E,) * 4))  # type: ignore[arg-type]
+    desk.bars(dict.fromkeys(names, (E, E, E, E)))
     for name in names:
         desk.told("long", symbol=name)
     assert [w.outcome for w in desk.worked.values()] == ["entered", "refused"]
