@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import msgspec
 from desk import BTC, INSTRUMENT, Desk, desk_plan, one_row
 from desks import NOW, MemoryDesk
 from markets import START
-from serving import served
 
 from enigma_core.alert import Alert, AlertRefused, AlertWorked, Mode, Request
 from enigma_core.errors import ConfigError
@@ -28,8 +27,9 @@ from enigma_plugins.gates.circuit_breaker import CircuitBreaker
 from enigma_plugins.gates.drawdown import Drawdown
 from enigma_plugins.gates.max_positions import MaxPositions
 from enigma_plugins.gates.score import Score
-from enigma_webhooks.api import FAULTS, Access, Metrics, Stream, Token, openapi, routes
+from enigma_webhooks.api import FAULTS, Access, Metrics, Stream, Token, Wire, openapi, routes
 from enigma_webhooks.app import application
+from enigma_webhooks.front.server import bound, serving
 
 SECRETS = {
     "admin": "0pA-5xqLhZtC8vYk3RnEwJ2mGdUf7sBi",
@@ -152,6 +152,15 @@ class Api:
         self.litestar = self.app.api.app
 
 
+@contextlib.asynccontextmanager
+async def served(api: Api) -> AsyncIterator[int]:
+    """Serve `api` on this machine while inside: the port."""
+    listening = bound("127.0.0.1", 0)
+    port: int = listening.getsockname()[1]
+    async with serving(api.app, listening, websockets=Wire):
+        yield port
+
+
 class Client(httpx.Client):
     """An HTTP client of a running API, with the token of `scope`; `api` is what it talks to, `call` works in its loop."""
 
@@ -175,7 +184,7 @@ def running(api: Api, scope: str = "admin") -> Iterator[Client]:
 
     async def serve() -> None:
         ended = asyncio.Event()
-        async with served(api.app) as port:
+        async with served(api) as port:
             where.update(port=port, loop=asyncio.get_running_loop(), end=ended.set)
             ready.set()
             await ended.wait()

@@ -8,18 +8,17 @@ import itertools
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-import uvicorn
-from apis import SECRETS, Api, Client, TradedDesk, bearer, running
+from apis import SECRETS, Api, Client, TradedDesk, bearer, running, served
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from enigma_core.parts import Note
-from enigma_webhooks.api import Access, Stream, Token, Wire
+from enigma_webhooks.api import Access, Stream, Token
 from enigma_webhooks.api.stream import LONGEST, QUEUE, Event
 from enigma_webhooks.api.stream import Client as Watcher
 
@@ -90,11 +89,7 @@ def test_the_run_is_not_watched_while_nobody_watches(client: Client) -> None:
         two.recv(timeout=5)
         assert len(desk._watchers) == alone + 1
         assert "enigma_stream_clients 2.0" in client.get("/metrics").text
-    for _ in range(100):
-        if len(desk._watchers) == alone:
-            break
-        time.sleep(0.02)
-    assert len(desk._watchers) == alone
+    until(lambda: len(desk._watchers) == alone)
 
 
 FOREIGN = [
@@ -289,23 +284,15 @@ def test_p17_a_client_that_reads_nothing_is_closed_with_1013(tmp_path: Path) -> 
     asyncio.run(scene())
 
 
-@contextlib.asynccontextmanager
-async def wired(api: Api) -> AsyncIterator[int]:
-    """The API's application by uvicorn with `Wire`, as it is meant to be served."""
-    config = uvicorn.Config(
-        api.app, ws=Wire, ws_max_size=LONGEST, ws_per_message_deflate=False, lifespan="off", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
-    listening = socket.create_server(("127.0.0.1", 0))
-    task = asyncio.ensure_future(server._serve([listening]))
-    while not server.started:
-        await asyncio.sleep(0.01)
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
-        listening.close()
+def until(true: Callable[[], bool]) -> None:
+    """Wait for something that another thread brings about."""
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end, "it has not come about"
+        time.sleep(0.01)
+
+
+FAREWELL = (1013).to_bytes(2, "big") + b"nothing was read"
 
 
 async def stalled(port: int) -> socket.socket:
@@ -325,7 +312,7 @@ def test_p17_fifty_stalled_clients_are_let_go_and_nobody_waits_for_them(tmp_path
 
     async def scene() -> None:
         api = Api(TradedDesk(tmp_path), patience=0.5)
-        async with wired(api) as port:
+        async with served(api) as port:
             asleep = [await stalled(port) for _ in range(50)]
             async with watched(
                 f"ws://127.0.0.1:{port}/api/v1/ws", additional_headers=bearer("read"), proxy=None, max_size=None
@@ -346,16 +333,18 @@ def test_p17_fifty_stalled_clients_are_let_go_and_nobody_waits_for_them(tmp_path
                         await asyncio.sleep(0.02)
                 api.desk.publish(Note(0, "x", "after"))
                 assert json.loads(await ws.recv())["record"]["title"] == "after"
-            for raw in asleep:
-                await ended(raw)
+            left = await asyncio.gather(*map(ended, asleep))
+        # the farewell waits for a client that reads again, though not for long
+        assert any(FAREWELL in each for each in left)
 
     asyncio.run(scene())
 
 
-async def ended(raw: socket.socket) -> None:
-    """Read what there still is: the connection has been given up, whether or not its farewell has come through."""
-    loop = asyncio.get_running_loop()
+async def ended(raw: socket.socket) -> bytes:
+    """What there still is to read of a connection that has been given up."""
+    loop, read = asyncio.get_running_loop(), b""
     with contextlib.closing(raw), contextlib.suppress(ConnectionError):
         async with asyncio.timeout(10):
-            while await loop.sock_recv(raw, 1 << 20):
-                pass
+            while data := await loop.sock_recv(raw, 1 << 20):
+                read = (read + data)[-200:]
+    return read
