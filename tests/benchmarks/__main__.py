@@ -1,4 +1,4 @@
-"""Speed and memory, beside what they should be: ``python tests/benchmarks [--only NAME ...] [--quick] [--json]``."""
+"""Speed and memory, beside what they should be: ``python tests/benchmarks [--only NAME ...] [--quick] [--seconds S] [--json]``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
+from bench_alerts import alerts
 from bench_history import w1, w2, w3
 from bench_live import live, scan
 from bench_process import help_, process
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[bool], Finding]] = {
     "live": live,
     "scan": scan,
     "help": help_,
+    "alerts": alerts,
 }
 
 
@@ -34,6 +36,7 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help="measure only this; repeatable")
     parser.add_argument("--quick", action="store_true", help="a fraction of the work, to see that it runs; its figures mean little")
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long alerts are sent, where a minute is too much")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     found = []
@@ -43,7 +46,7 @@ def main() -> None:
         if options.only and name not in options.only:
             continue
         began = time.perf_counter()
-        found.append(measure(options.quick))
+        found.append(alerts(options.quick, options.seconds) if name == "alerts" else measure(options.quick))
         if not options.json:
             show(found[-1], time.perf_counter() - began)
     if options.json:

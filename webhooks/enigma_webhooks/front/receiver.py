@@ -242,7 +242,9 @@ class Receiver:
 
     def _alert(self, source: AlertSource, request: Request, received: int, text: str, copy: int, reading: Reading) -> Alert:
         found = identity(source.name, request, received, copy)
-        warnings = scrubbed(reading.warnings, _secrets(source.keys, (reading,))) if reading.warnings else ()
+        # the reader has taken out what it took for the secret
+        others = [each for each in source.keys.live if each != reading.secret] if reading.warnings else []
+        warnings = scrubbed(reading.warnings, others) if others else reading.warnings
         return Alert(
             id=found.id,
             ts=self.desk.now(),
