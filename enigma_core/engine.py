@@ -153,6 +153,9 @@ class Engine:
             self.answering.drop(command.ts, out, f"trading is {command.state}")
             if command.flatten:
                 out += self.flatten(command.ts)
+            else:
+                for symbol in self.book.entries:
+                    self._call_off(symbol, command.ts, out)
         return out
 
     def flatten(self, ts: int) -> list[Record]:
