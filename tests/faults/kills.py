@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from enigma_core import database
 from enigma_core.alert import Alert, AlertWorked
@@ -77,7 +77,9 @@ class Round(NamedTuple):
 
 
 class Run:
-    """`enigma run` in a folder, its server on a port."""
+    """`enigma run` in a folder, its server on a port. `begun` holds all of them, for whoever cleans up."""
+
+    begun: ClassVar[list[Run]] = []
 
     def __init__(self, home: Path, port: int, speed: float, *more: str) -> None:
         self.port = port
@@ -95,6 +97,7 @@ class Run:
                 cwd=home.parent,
                 env={**os.environ, "PYTHONPATH": path, "ENIGMA_LOG": "0"},
             )
+        self.begun.append(self)
 
     def ready(self, patience: float = 60.0) -> float:
         """Wait until it says that it is; seconds since its process was started."""
@@ -464,6 +467,9 @@ def main() -> None:
     except BaseException as error:
         show(f"\nseed {given.seed}, kill {len(rounds) + 1}; what is left is in {folder}\n{type(error).__name__}: {error}")
         raise
+    finally:
+        for run in Run.begun:
+            run.kill()
     shutil.rmtree(folder)
     times = sorted(r.ready for r in rounds if r.ready is not None)
     answers = sum(r.answered for r in rounds)

@@ -6,15 +6,19 @@ import time
 from pathlib import Path
 
 import pytest
-from kills import Broken, Kills, examine
+from kills import Broken, Kills, Run, examine
 
 
 def killed(home: Path, rounds: int, seed: int) -> Kills:
-    kills = Kills(home, seed, speed=3000, connections=4, pause=0.02)
-    for number in range(1, rounds + 1):
-        kills.kill(number)
-    kills.finish()
-    return kills
+    try:
+        kills = Kills(home, seed, speed=3000, connections=4, pause=0.02)
+        for number in range(1, rounds + 1):
+            kills.kill(number)
+        kills.finish()
+        return kills
+    finally:
+        for run in Run.begun:
+            run.kill()
 
 
 @pytest.fixture(scope="module")
