@@ -130,7 +130,7 @@ async def nobody(scope: Any, receive: Any, send: Any) -> None:
 class Api:
     """An app of the API and what it stands on."""
 
-    def __init__(self, desk: MemoryDesk, *, more: Any = (), **stream: Any) -> None:
+    def __init__(self, desk: MemoryDesk, *, more: Any = (), trust_local: bool = True, **stream: Any) -> None:
         self.desk = desk
         self.moments = Moments()
         tokens = [
@@ -139,7 +139,7 @@ class Api:
             Token(name="read", token=SECRETS["read"], scope="read"),
             Token(name="expired", token=SECRETS["expired"], scope="admin", expires="2025-03-05"),
         ]
-        self.access = Access.of(tokens, now=self.moments.now, clock=self.moments.clock)
+        self.access = Access.of(tokens, now=self.moments.now, clock=self.moments.clock, trust_local=trust_local)
         self.metrics = Metrics(desk, clock=lambda: self.moments.wall / 1000)
         self.stream = Stream(desk, self.access, counted=self.metrics.clients.set, **stream)
         self.app = application(

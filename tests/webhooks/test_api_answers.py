@@ -81,6 +81,9 @@ def test_a_decision_is_told_with_all_that_followed_and_found_by_its_order_too(cl
     assert (story["trade"]["net"], story["trade"]["exit_reason"]) == ("-13.4328", "stop_loss")
     assert got(client, f"/decisions/{newest['order_id']}")["decision"] == newest
     assert got(client, "/decisions", symbol="ETH/USDT:USDT")["items"] == []
+    for spelling in ("BTCUSDT", "XBTUSDTM", "BTC/USDT:USDT"):
+        assert got(client, "/decisions", symbol=spelling)["items"] == [newest, oldest]
+        assert len(got(client, "/trades", symbol=spelling)["items"]) == 1
 
 
 def test_alerts_are_told_with_what_became_of_them(client: Client) -> None:
@@ -310,6 +313,9 @@ def test_settings_put_back_as_they_came_change_nothing_and_one_that_differs_is_t
         assert client.put("/api/v1/config", json=tree).json()["now"] == ["gates.score.min"]
         assert client.put("/api/v1/config", json={"changes": {"gates.score.min": 61}}).status_code == 200
         assert desk.changes == {"gates.score.min": 61}
+        secret = {"notifiers": {"telegram": {"token": {"env": "TELEGRAM"}}}}
+        assert client.put("/api/v1/config", json=secret).json()["now"] == ["notifiers.telegram.token"]
+        assert desk.changes["notifiers.telegram.token"] == {"env": "TELEGRAM"}
         refused = client.put("/api/v1/config", json={"gate": {"score": {"min": 1}}, "wat": 1})
         assert refused.status_code == 422
         assert "gate.score.min is no setting; wat is no setting" in refused.json()["detail"]

@@ -133,6 +133,14 @@ def refuses(app: Any) -> Any:
     return refused
 
 
+def test_behind_a_proxy_nobody_is_taken_for_somebody_on_this_machine(tmp_path: Path) -> None:
+    api = Api(TradedDesk(tmp_path), trust_local=False)
+    with running(api) as client:
+        for path in ("/metrics", "/api/v1/schema/openapi.json"):
+            assert client.get(path, headers={"Authorization": ""}).status_code == 401
+            assert client.get(path).status_code == 200
+
+
 def test_metrics_and_the_description_are_for_this_machine_or_a_token(tmp_path: Path) -> None:
     with running(Api(TradedDesk(tmp_path))) as client:
         client.headers.pop("Authorization")

@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from enigma_core.parts import Note
 from enigma_webhooks.api import Access, Stream, Token
-from enigma_webhooks.api.stream import LONGEST, QUEUE, Event
+from enigma_webhooks.api.stream import LONGEST, QUEUE, STRANGERS, Event
 from enigma_webhooks.api.stream import Client as Watcher
 
 
@@ -148,6 +148,17 @@ def test_a06_a_ticket_is_good_once_and_for_thirty_seconds(client: Client) -> Non
         with watching(client, {}) as ws:
             ws.send(json.dumps({"ticket": wrong}))
             assert closed(ws) == 1008
+
+
+def test_a06_only_so_many_may_be_without_a_ticket_and_they_keep_nobody_out_who_has_a_token(client: Client) -> None:
+    with contextlib.ExitStack() as open_ones:
+        for _ in range(STRANGERS):
+            open_ones.enter_context(watching(client, {}))
+        until(lambda: client.api.stream._strangers == STRANGERS)
+        with pytest.raises(InvalidStatus):
+            watching(client, {})
+        with watching(client) as ws:
+            assert json.loads(ws.recv(timeout=5))["event"] == "snapshot"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,11 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class Access:
-    """The tokens of the API. `now` is the wall's time in ms, `clock` monotonic seconds, `address` tells who asks."""
+    """The tokens of the API. `now` is the wall's time in ms, `clock` monotonic seconds, `address` tells who asks.
+
+    `trust_local`: whoever is on this machine may see metrics and the description of the API without a token. Behind a proxy
+    that should be False: everybody comes from this machine there.
+    """
 
     def __init__(
         self,
@@ -76,11 +80,13 @@ class Access:
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock: Callable[[], float] = time.monotonic,
         address: Callable[[Connection], str] | None = None,
+        trust_local: bool = True,
     ) -> None:
         self._grants = grants
         self._now = now
         self._clock = clock
         self._address = address or peer
+        self._trust_local = trust_local
         self._throttle = Throttle(clock)
         self._tickets: OrderedDict[bytes, tuple[Grant, float]] = OrderedDict()
 
@@ -92,6 +98,7 @@ class Access:
         now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         clock: Callable[[], float] = time.monotonic,
         address: Callable[[Connection], str] | None = None,
+        trust_local: bool = True,
     ) -> Access:
         """The access that `tokens` give. Raises `ConfigError` for a token that is weak, given twice, or ends on no day."""
         grants: dict[bytes, Grant] = {}
@@ -100,7 +107,7 @@ class Access:
             known = grants.setdefault(digest(token.token), Grant(token.name, token.scope, _end(token)))
             if known.name != token.name:
                 raise ConfigError(f"the tokens {known.name!r} and {token.name!r} are the same: give each its own")
-        return cls(grants, now=now, clock=clock, address=address)
+        return cls(grants, now=now, clock=clock, address=address, trust_local=trust_local)
 
     def __deepcopy__(self, _: Any) -> Access:
         """Itself: Litestar copies handlers with what guards them, and failures are counted once, not once for each route."""
@@ -113,7 +120,7 @@ class Access:
         """
         if isinstance(connection, Request) and connection.method not in SAFE:
             self.guard_origin(connection, handler)
-        if handler.opt.get("local") and local(connection):
+        if self._trust_local and handler.opt.get("local") and local(connection):
             return
         grant = self.login(connection)
         scope = str(handler.opt.get("scope", "admin"))

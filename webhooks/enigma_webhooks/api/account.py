@@ -18,7 +18,7 @@ from enigma_core.book import Position, Working
 from enigma_core.model import CloseWanted
 from enigma_core.parts import AccountGate, Desk
 from enigma_webhooks.api.ledger import AtReads, Ledger
-from enigma_webhooks.api.market import known
+from enigma_webhooks.api.naming import known, recorded
 from enigma_webhooks.api.shapes import (
     REFUSALS,
     Ask,
@@ -215,7 +215,7 @@ async def orders(
     symbol: OfSymbol = None,
 ) -> Page[OrderShown]:
     """Orders that work now; with ``state=all`` every order of the account, newest first. `limit` is for those."""
-    wanted = None if symbol is None else known(desk, symbol)
+    wanted = recorded(desk, symbol)
     if which == "working":
         return Page(items=[o for o in orders_of(desk) if wanted in (None, o.symbol)], next=None)
     found = await reads(lambda ledger: ledger.orders_page(limit, before, wanted))

@@ -21,6 +21,14 @@ HEADERS = {
 }
 """Of every answer of the API: it is data, for whoever asked and nobody else."""
 
+PLAIN = {
+    400: "the request cannot be read",
+    404: "there is nothing at this address",
+    405: "this address does not take this method",
+    413: "the body is too large",
+}
+"""For what Litestar refuses with two words."""
+
 LONGEST = 2000
 """Characters of a sentence."""
 
@@ -46,7 +54,10 @@ def refused(_: Asked, error: HTTPException) -> Response[Fault]:
     """A request that is wrong in itself, or a `HTTPException` of our own."""
     if error.status_code >= 500 and error.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
         return failed(_, error)
-    return fault(error.status_code, "; ".join(_places(error.extra)) or error.detail, error.headers)
+    detail = "; ".join(_places(error.extra)) or error.detail
+    if detail == HTTPStatus(error.status_code).phrase:
+        detail = PLAIN.get(error.status_code, detail)
+    return fault(error.status_code, detail, error.headers)
 
 
 def unfit(_: Asked, error: Exception) -> Response[Fault]:

@@ -13,8 +13,10 @@ from enigma_core import report
 from enigma_core.alert import Action, Mode, Outcome, Stance
 from enigma_core.model import Class, Decision, Fill, Trade, Verdict
 from enigma_webhooks.api.ledger import AtReads, Ledger
+from enigma_webhooks.api.naming import recorded
 from enigma_webhooks.api.shapes import (
     REFUSALS,
+    AtDesk,
     Before,
     Contracts,
     Id,
@@ -149,9 +151,12 @@ class AlertWhole(AlertShown, frozen=True, kw_only=True):
 
 
 @get("/decisions", responses=REFUSALS, opt={"scope": "read"})
-async def decisions(reads: AtReads, limit: Limit = 50, before: Before = None, symbol: OfSymbol = None) -> Page[DecisionShown]:
+async def decisions(
+    desk: AtDesk, reads: AtReads, limit: Limit = 50, before: Before = None, symbol: OfSymbol = None
+) -> Page[DecisionShown]:
     """Decisions, newest first, those that came to nothing included."""
-    found = await reads(lambda ledger: ledger.decisions_page(limit, before, symbol))
+    wanted = recorded(desk, symbol)
+    found = await reads(lambda ledger: ledger.decisions_page(limit, before, wanted))
     return Page(items=[decision_shown(d) for _, d in found], next=_next(found, limit))
 
 
@@ -194,9 +199,12 @@ async def alert(reads: AtReads, alert_id: Id) -> AlertWhole:
 
 
 @get("/trades", responses=REFUSALS, opt={"scope": "read"})
-async def trades(reads: AtReads, limit: Limit = 50, before: Before = None, symbol: OfSymbol = None) -> Page[TradeShown]:
+async def trades(
+    desk: AtDesk, reads: AtReads, limit: Limit = 50, before: Before = None, symbol: OfSymbol = None
+) -> Page[TradeShown]:
     """Closed trades, newest first."""
-    found = await reads(lambda ledger: ledger.trades_page(limit, before, symbol))
+    wanted = recorded(desk, symbol)
+    found = await reads(lambda ledger: ledger.trades_page(limit, before, wanted))
     return Page(items=[trade_shown(t) for _, t in found], next=_next(found, limit))
 
 

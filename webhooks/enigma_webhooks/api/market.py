@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -23,6 +22,7 @@ from enigma_core.scoring import Evaluation, klass
 from enigma_webhooks import alerts
 from enigma_webhooks.alerts.symbols import UnknownSymbol, match, rescaled
 from enigma_webhooks.api.history import DecisionShown, decision_shown
+from enigma_webhooks.api.naming import known
 from enigma_webhooks.api.shapes import REFUSALS, Ask, AtDesk, Moment, OfSymbol, Shape
 
 Amount = Annotated[str, Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?$", max_length=40)]
@@ -128,18 +128,6 @@ async def signal_test(desk: AtDesk, data: JSONBody[SignalTest]) -> Tests:
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default for field in msgspec.structs.fields(SignalTest) if field.name not in ("message", "mode")
 }
-
-
-def known(desk: Desk, text: str) -> str:
-    """The symbol of this run that `text` names, in whatever spelling. Raises 404 with the nearest."""
-    compact = re.sub(r"[^A-Za-z0-9]", "", text).upper()
-    for symbol in desk.instruments:
-        if text == symbol or compact == symbol.split(":")[0].replace("/", "").upper():
-            return symbol
-    try:
-        return match(text, desk.instruments)[0]
-    except UnknownSymbol as error:
-        raise HTTPException(status_code=404, detail=str(error)) from None
 
 
 def _read(desk: Desk, reading: alerts.Reading, mode: Mode) -> Tested:

@@ -10,7 +10,8 @@ from litestar.exceptions import HTTPException
 from litestar.params import BodyKwarg
 from msgspec import UNSET
 
-from enigma_core.parts import Part
+from enigma_core import report
+from enigma_core.parts import Desk, Part
 from enigma_core.plan import Plan
 from enigma_webhooks.api.shapes import REFUSALS, Asker, AtDesk, Shape
 
@@ -47,13 +48,13 @@ class PluginShown(Shape, frozen=True, kw_only=True):
 @get("/config", responses=REFUSALS, opt={"scope": "read"})
 async def config(desk: AtDesk) -> dict[str, Any]:
     """Every setting in force, secrets hidden."""
-    return desk.settings()
+    return _in_force(desk)
 
 
 @put("/config", responses=REFUSALS, opt={"scope": "admin"})
 async def configure(desk: AtDesk, request: Asker, data: Change) -> Configured:
     """Change settings, all of them or none, for this run and those after it. What /config answers may be put back as it is."""
-    changes = _changes(data, desk.settings())
+    changes = _changes(data, _in_force(desk))
     if len(changes) > MOST:
         raise HTTPException(status_code=422, detail=f"{len(changes)} settings are changed at once; {MOST} are the most")
     if not changes:
@@ -65,10 +66,16 @@ async def configure(desk: AtDesk, request: Asker, data: Change) -> Configured:
 @get("/plugins", responses=REFUSALS, opt={"scope": "read"})
 async def plugins(desk: AtDesk) -> list[PluginShown]:
     """The parts that this run uses, with their settings."""
-    tree = desk.settings()
+    tree = _in_force(desk)
     return [
         PluginShown(kind=part.kind, name=name, settings=_settings(tree, section, name)) for section, name, part in _parts(desk.plan)
     ]
+
+
+def _in_force(desk: Desk) -> dict[str, Any]:
+    """The settings as JSON has them, so that what comes back can be compared with them."""
+    tree: dict[str, Any] = report.ready(desk.settings())
+    return tree
 
 
 def _changes(data: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,15 +90,19 @@ def _changes(data: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(tree: Mapping[str, Any], path: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
-    """(path, value) of every leaf; an empty section is one."""
+    """(path, value) of every leaf; an empty section and a reference to a secret count as one."""
     if depth > DEPTH:
         raise HTTPException(status_code=422, detail=f"{path[:80]}... is nested deeper than {DEPTH} sections")
     for name, value in tree.items():
         here = f"{path}.{name}" if path else str(name)
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and not _refers(value):
             yield from _flat(value, here, depth + 1)
         else:
             yield here, value
+
+
+def _refers(value: Mapping[str, Any]) -> bool:
+    return len(value) == 1 and next(iter(value)) in ("env", "file")
 
 
 def _parts(plan: Plan) -> Iterator[tuple[str, str, Part]]:

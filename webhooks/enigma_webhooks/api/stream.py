@@ -27,6 +27,9 @@ QUEUE = 256
 """Events that wait for one client; when more come, a fresh snapshot takes the place of all of them."""
 
 CLIENTS = 128
+STRANGERS = 32
+"""Connections that may be without a ticket yet."""
+
 PATIENCE = 10.0
 """Seconds a client may leave one message unread before it is closed, and before its ticket must have come."""
 
@@ -118,6 +121,7 @@ class Stream:
         self._patience = patience
         self._recheck = recheck
         self._clients: set[Client] = set()
+        self._strangers = 0
         self._end: Callable[[], None] | None = None
         self.seq = 0
 
@@ -150,14 +154,16 @@ class Stream:
 
     async def serve(self, socket: WebSocket[Any, Any, Any]) -> None:
         """One client, from its handshake to its end."""
-        if len(self._clients) >= CLIENTS:
-            await socket.close(LATER, f"{CLIENTS} clients watch already")
+        known = "authorization" in socket.headers
+        if len(self._clients) >= CLIENTS or (not known and self._strangers >= STRANGERS):
+            await socket.close(LATER, "too many watch already")
             return
         try:
-            grant = self._access.login(socket) if "authorization" in socket.headers else None
-            await socket.accept()
-            if grant is None:
-                grant = await self._ticket(socket)
+            if known:
+                grant = self._access.login(socket)
+                await socket.accept()
+            else:
+                grant = await self._introduced(socket)
         except HTTPException as error:
             await self._close(socket, FORBIDDEN, error.detail)
             return
@@ -167,6 +173,14 @@ class Stream:
         except WebSocketDisconnect:
             return
         await self._watched(socket, grant)
+
+    async def _introduced(self, socket: WebSocket[Any, Any, Any]) -> Grant:
+        self._strangers += 1
+        try:
+            await socket.accept()
+            return await self._ticket(socket)
+        finally:
+            self._strangers -= 1
 
     async def _ticket(self, socket: WebSocket[Any, Any, Any]) -> Grant:
         async with asyncio.timeout(self._patience):
