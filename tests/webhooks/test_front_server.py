@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -461,6 +462,15 @@ def test_a_port_in_use_is_one_sentence() -> None:
 def test_an_address_of_another_machine_is_one_sentence() -> None:
     with pytest.raises(ConfigError, match=r"203\.0\.113\.1:0 cannot be listened on .*services\.tradingview\.host"):
         bound("203.0.113.1", 0)
+
+
+def test_i21_a_secret_in_the_address_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    plain = {"ticker": "BTCUSDT.P", "action": "buy"}
+    assert status_of(answer_to(post(plain, f"/webhooks/tradingview/{SECRET}"))) == 200
+    assert status_of(answer_to(post(b"\xff", f"/webhooks/tradingview/{SECRET}?{SECRET}"))) == 415
+    answer_to(b"POST /webhooks/tradingview/" + SECRET.encode() + b" NONSENSE\r\n\r\n", close=True)
+    assert SECRET not in caplog.text
 
 
 def test_many_alerts_sent_twice_at_once_are_each_taken_in_once() -> None:

@@ -44,7 +44,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
 
 _GLIMPSE = re.compile(
-    rb"""(?:secret|passphrase|password|token|pin|key)["']?\s*[:=]\s*["']?([^"',;\s}]+)""",
+    rb"""(?:secret|passphrase|password|token|pin|key)["']?\s*[:=\s]\s*["']?([^"',;\s}]+)""",
     re.IGNORECASE,
 )
 _log = logging.getLogger(__name__)
@@ -312,7 +312,7 @@ async def _body(receive: Receive) -> bytes:
 def _glimpsed(keys: Keyring, body: bytes) -> bool:
     """True where something in a message looks like the secret, before it is read: cheap enough for a flood."""
     found = False
-    for each in _GLIMPSE.findall(body)[:4]:
+    for each in _GLIMPSE.findall(body)[:8]:
         found |= keys.holds(each)
     return found
 
