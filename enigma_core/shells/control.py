@@ -60,9 +60,25 @@ def halt(home: Path, reason: str) -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
         (home / HALT).write_text(f"{reason}\n", "utf-8")
+        # the file system's own stamp is some ms behind, which would put it before a command that came first
+        now = time.time_ns()
+        os.utime(home / HALT, ns=(now, now))
     except OSError as error:
         told = f"{home / HALT} cannot be written ({error.strerror}): make that file by other means, it is all it takes"
         raise HomeError(told) from error
+
+
+def lift(home: Path, asked_at: int | None = None) -> None:
+    """Take the file that halts away, unless it was laid after `asked_at` (ns). Raises `HomeError` where it stays."""
+    path = home / HALT
+    try:
+        if asked_at is not None and path.stat().st_mtime_ns > asked_at:
+            raise HomeError(f"{path} was laid after it was asked that trading go on: take it away, or ask again")
+        path.unlink()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HomeError(f"{path} cannot be taken away ({error.strerror}): trading is halted for as long as it lies there") from error
 
 
 def halted_by(home: Path) -> str | None:
@@ -114,10 +130,18 @@ async def attend(home: Path, tell: Callable[[Command], object], now: Callable[[]
 def look(home: Path, tell: Callable[[Command], object], now: Callable[[], int], flattening: Callable[[], bool]) -> None:
     """Obey what lies there."""
     for path, wanted in asked(home):
-        if isinstance(wanted, Wanted):
-            if wanted.command == "resume":
-                (home / HALT).unlink(missing_ok=True)
+        if isinstance(wanted, Wanted) and (wanted.command != "resume" or _lifted(home, path)):
             tell(wanted.at(now()))
         path.unlink(missing_ok=True)
     if not flattening() and (reason := halted_by(home)) is not None:
         tell(StateSet(ts=now(), state="HALTED", reason=reason, flatten=True))
+
+
+def _lifted(home: Path, command: Path) -> bool:
+    """Whether nothing halts any more, so that `command` may have trading go on."""
+    given = command.name.split("-")[0]
+    try:
+        lift(home, int(given) if given.isdecimal() else command.stat().st_mtime_ns)
+    except (HomeError, OSError):
+        return False
+    return True

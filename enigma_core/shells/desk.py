@@ -17,7 +17,7 @@ from enigma_core.model import Decision, Instrument, StateSet
 from enigma_core.parts import Applied, Command
 from enigma_core.plan import Plan
 from enigma_core.scoring import Evaluation
-from enigma_core.shells.control import HALT
+from enigma_core.shells.control import lift
 from enigma_core.shells.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class RunDesk:
 
     async def tell(self, command: Command) -> Sequence[Any]:
         if isinstance(command, StateSet) and command.state == "ACTIVE":
-            (self.home / HALT).unlink(missing_ok=True)
+            lift(self.home)
         records, written = self._session.command(command)
         await asyncio.shield(asyncio.wrap_future(written))
         return records

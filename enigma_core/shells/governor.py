@@ -17,8 +17,12 @@ class Governor:
         self.risk = risk
         self._entries: deque[tuple[int, str]] = deque()
 
-    def see(self, order: Order) -> StateSet | None:
-        """Take in an order; the halt it leads to, if it was one too many."""
+    def see(self, order: Order | StateSet) -> StateSet | None:
+        """Take in an order; the halt it leads to, if it was one too many. Who lets trading go on has it count anew."""
+        if isinstance(order, StateSet):
+            if order.state == "ACTIVE":
+                self._entries.clear()
+            return None
         if order.purpose is not Purpose.ENTRY:
             return None
         self._entries.append((order.ts, order.symbol))

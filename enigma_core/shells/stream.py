@@ -239,6 +239,8 @@ class Session:
                     self._markets[record.symbol].cast(record)
             elif type(record) is not Started:
                 self.book.apply(record)
+                if type(record) is Order or type(record) is StateSet:
+                    self._governor.see(record)
             else:
                 # what was traded is worth what it was worth then
                 self._listed |= record.instruments
@@ -479,8 +481,8 @@ class Session:
             self._announce(record)
             for see in tuple(self.watchers):
                 see(record)
-            if type(record) is Order:
-                halt = halt or self._governor.see(record)
+            if type(record) is Order or type(record) is StateSet:
+                halt = self._governor.see(record) or halt
         if halt is not None and self.book.trading_state == "ACTIVE":
             self.command(halt)
         return written

@@ -316,3 +316,16 @@ def test_a_rehearsal_says_what_then_happens(tmp_path: Path) -> None:
     words = ["close", "long", "long", "reduce", "short", "cancel", "close", "reverse"]
     sent(traded(bars=60), tmp_path, [act for n, word in enumerate(words) for act in both(word, n)])
     assert said == [(w.outcome, w.reason) for w in worked(tmp_path).values()]
+
+
+def test_r17_a_restart_does_not_make_the_governor_forget(tmp_path: Path) -> None:
+    moment = START + 20 * BAR
+    risk = Risk(entries_per_day=3)
+    for n in range(3):
+        acts = [
+            (moment, alert("long", id=f"A{n}", symbol=A, received=moment)),
+            (moment, alert("cancel", id=f"C{n}", symbol=A, received=moment)),
+        ]
+        sent(traded(bars=30, risk=risk), tmp_path, acts, last=moment, wall=moment)
+        moment += BAR
+    assert account(tmp_path)["state"] == "HALTED"
