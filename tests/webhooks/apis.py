@@ -14,7 +14,6 @@ import httpx
 import msgspec
 from desk import BTC, INSTRUMENT, Desk, desk_plan, one_row
 from desks import NOW, MemoryDesk
-from markets import START
 
 from enigma_core.alert import Alert, AlertRefused, AlertWorked, Mode, Request
 from enigma_core.errors import ConfigError
@@ -80,7 +79,7 @@ class TradedDesk(MemoryDesk):
         traded.enter(49_000.0)
         self.account = traded.book
         self.time = traded.now
-        self.told: list[Any] = [Started(ts=START, cash=Decimal(10_000), instruments=dict(self.instruments)), *traded.records]
+        self.told: list[Any] = [Started(ts=0, cash=Decimal(10_000), instruments=dict(self.instruments)), *traded.records]
         self.told += alerts(self.time)
         with Journal.open(self.journal, "paper", "test", "OFF") as journal:
             for record in self.told:

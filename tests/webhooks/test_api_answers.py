@@ -331,6 +331,7 @@ def test_the_plugins_are_those_of_the_plan_with_the_settings_in_force(client: Cl
 def test_performance_is_the_journals_with_a_curve_of_as_many_points_as_asked(client: Client) -> None:
     told = got(client, "/performance", points=2)
     assert (told["start_equity"], told["end_equity"]) == ("10000", "9985.8616")
+    assert (told["start_ts"], told["end_ts"]) == (client.api.desk.told[1].ts, client.api.desk.time)  # type: ignore[attr-defined]
     assert (told["metrics"]["trades"], told["metrics"]["fees"], told["by_exit_reason"][0]["key"]) == (1, "1.4328", "stop_loss")
     assert [p["equity"] for p in told["equity"]] == ["10000", "9985.8616"]
     curve = [(n, Decimal(n)) for n in range(10_000)]

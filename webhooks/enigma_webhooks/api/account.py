@@ -378,8 +378,8 @@ def _performance(ledger: Ledger, now: int, end: Decimal, points: int) -> Perform
         raise HTTPException(status_code=404, detail="the account has not begun yet: there is nothing to report")
     trades = ledger.trades()
     curve = ledger.equity()
-    # a market with a time of its own may have begun before the run knew what time it was
-    first = min((began.ts, *(ts for ts, _ in curve[:1]), *(trade.entry_ts for trade in trades[:1])))
+    first = ledger.first()
+    first = now if first is None else first
     span = first, max((first, now, *(ts for ts, _ in curve[-1:])))
     sampled = np.array([ts for ts, _ in curve], np.int64), np.array([float(equity) for _, equity in curve])
     figures = report.metrics(trades, began.cash, end, sampled, span, {})

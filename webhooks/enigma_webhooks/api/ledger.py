@@ -72,6 +72,11 @@ class Ledger(Reader):
         found = self._events("started", "WHERE kind = 'started' ORDER BY seq LIMIT 1")
         return found[0] if found else None
 
+    def first(self) -> int | None:
+        """The market's time of the first thing that happened, ms; an account that begins does not know it yet."""
+        found = self._value("SELECT ts FROM event WHERE kind <> 'started' ORDER BY seq LIMIT 1")
+        return None if found is None else int(found)
+
     def _page(self, kind: str, column: str, limit: int, before: int | None, symbol: str | None) -> list[tuple[int, Any]]:
         seqs = f"SELECT d.seq FROM {kind} d WHERE (?1 IS NULL OR d.seq < ?1) AND (?2 IS NULL OR {column} = ?2)"
         wanted = [seq for (seq,) in self._rows(f"{seqs} ORDER BY d.seq DESC LIMIT ?3", before, symbol, limit)]
