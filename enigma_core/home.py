@@ -19,6 +19,9 @@ from enigma_core.journal import Journal
 
 DEFAULT = "enigma_data"
 
+RESERVE = 8 * 1024 * 1024
+"""Bytes that a run holds on its disk and gives back when it is full: exits can still be written then."""
+
 
 def home_path(given: str | os.PathLike[str] | None = None) -> Path:
     """The run's folder: `given` (``--home``), else ``ENIGMA_HOME``, else ``enigma_data`` in the working directory."""
@@ -61,7 +64,16 @@ class Home:
         except OSError as e:
             os.close(lock)
             raise _unwritable(folder, e) from e
-        return cls(folder, lock)
+        home = cls(folder, lock)
+        try:
+            _allocate(home.reserve, RESERVE)
+        except OSError as e:
+            home.release()
+            room = (
+                f"{RESERVE >> 20} MiB cannot be set aside in {folder} ({e.strerror}): once the disk is full no exit can be written"
+            )
+            home.told.append(f"{room}; free some space and start again")
+        return home
 
     @property
     def paper(self) -> Path:
@@ -72,6 +84,19 @@ class Home:
     def live(self) -> Path:
         """The database of real money."""
         return self.path / "live.sqlite"
+
+    @property
+    def reserve(self) -> Path:
+        """A file that is there to be given up."""
+        return self.path / "reserve"
+
+    def release(self) -> bool:
+        """Give up the reserve; False where there is none any more."""
+        try:
+            self.reserve.unlink()
+        except OSError:
+            return False
+        return True
 
     @property
     def candles(self) -> Path:
@@ -105,11 +130,12 @@ class Home:
                 self._put_aside(path, f"it belongs to the market {stamp.identity!r}", earlier)
         elif fresh and path.exists():
             raise HomeError(f"{path} is the record of real money and is not begun anew: move it away by hand if you mean it")
-        return Journal.open(path, mode, identity, synchronous, connect=connect)
+        return Journal.open(path, mode, identity, synchronous, connect=connect, release=self.release)
 
     def close(self) -> None:
         """Give the folder back. May be called again."""
         if self._lock is not None:
+            self.release()
             os.ftruncate(self._lock, 0)
             os.close(self._lock)
             self._lock = None
@@ -135,6 +161,15 @@ class Home:
             raise HomeError(f"cannot rename {source} to {target}: {e.strerror}; check the folder's rights") from e
         goes_on = "a new one begins" if earlier is None else f"the account of this market goes on, which was kept as {earlier.name}"
         self.told.append(f"{path.name} is kept as {name}, because {why}; {goes_on}")
+
+
+def _allocate(path: Path, size: int) -> None:
+    """Make `path` take `size` bytes of the disk."""
+    with path.open("ab") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.write(bytes(max(0, size - file.tell())))
 
 
 def _kept(path: Path, mode: str, identity: str) -> Path | None:

@@ -3,7 +3,8 @@
 `Journal` hands steps to a thread that owns the only writing connection and commits whatever waits, up to `GROUP` steps, in one
 transaction. `Memory` has the same face and keeps everything in a list: backtests use it, and may save it afterwards.
 
-A write that fails is final: the failed journal refuses every further step, so that nobody trades on what is not recorded.
+A write that fails is final: the failed journal refuses every further step, so that nobody trades on what is not recorded. A full
+disk is final once the reserve is used up that the home holds for it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from hashlib import blake2b
@@ -35,6 +36,9 @@ CAPACITY = 4096
 
 PATIENCE = 30.0
 """Seconds that anybody waits for a disk or another program's lock before it counts as failed."""
+
+SHORT = "the disk is full, and what was held in reserve is being used: free some space and start the run again"
+"""Why nothing may be entered while `Journal.short`."""
 
 Record = msgspec.Struct
 
@@ -93,9 +97,14 @@ SELECT 1 FROM alert a LEFT JOIN event e ON e.seq = a.seq WHERE NOT CASE e.kind
 class Journal:
     """An open journal. Made by `Journal.open`; one process holds one on a file (`home.Home` sees to that)."""
 
-    def __init__(self, path: Path, stamp: Stamp, db: sqlite3.Connection, capacity: int, patience: float) -> None:
+    def __init__(
+        self, path: Path, stamp: Stamp, db: sqlite3.Connection, capacity: int, patience: float, release: Callable[[], bool]
+    ) -> None:
         self.path = path
         self.stamp = stamp
+        self.short = False
+        """True once the disk was full and the reserve was given up: what is written from here on should be exits."""
+        self._release = release
         self._db = db
         self._capacity = capacity
         self._patience = patience
@@ -125,8 +134,11 @@ class Journal:
         capacity: int = CAPACITY,
         patience: float = PATIENCE,
         connect: Connect = database.connect,
+        release: Callable[[], bool] = lambda: False,
     ) -> Journal:
         """The journal at `path`, made where there is none, checked where there is one.
+
+        When the disk is full, `release` is called to make room, once; it says whether there is any.
 
         Raises `HomeError` when the file is damaged, foreign, of another mode or of another market, or cannot be written.
         """
@@ -143,7 +155,7 @@ class Journal:
             db.execute(f"PRAGMA synchronous = {synchronous}")
             database.upgrade(path, db)
             _agree(path, db)
-            journal = cls(path, stamp, db, capacity, patience)
+            journal = cls(path, stamp, db, capacity, patience, release)
         except (OSError, sqlite3.Error) as e:
             raise HomeError(f"cannot open {path} for writing: {e}; check its rights and the free space of its disk") from e
         journal._thread.start()
@@ -243,7 +255,7 @@ class Journal:
             if not batch:
                 break
             try:
-                self._commit(batch)
+                self._save(batch)
             except BaseException as e:  # noqa: BLE001 whatever it is, nobody may believe that these steps are safe
                 self._fail(e, batch)
                 break
@@ -274,6 +286,16 @@ class Journal:
         for step in lost:
             if not step.written.done():
                 step.written.set_exception(failed)
+
+    def _save(self, batch: Sequence[_Step]) -> None:
+        try:
+            self._commit(batch)
+        except sqlite3.OperationalError as e:
+            # of all faults of a disk only this one leaves no doubt about what is on it: nothing of the batch
+            if getattr(e, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL or not self._release():
+                raise
+            self.short = True
+            self._commit(batch)
 
     def _commit(self, batch: Sequence[_Step]) -> None:
         before = self._seq, self._step, self._hash
