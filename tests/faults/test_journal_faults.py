@@ -6,6 +6,7 @@ Run as a program it kills a writer over and over: ``python tests/faults/test_jou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import resource
@@ -32,7 +33,7 @@ import enigma_core.store  # noqa: F401 - once, and not in every process that is 
 from enigma_core import database
 from enigma_core.alert import Alert, AlertWorked, Request
 from enigma_core.errors import HomeError
-from enigma_core.home import Home
+from enigma_core.home import RESERVE, Home
 from enigma_core.journal import Journal, replay
 from enigma_core.reading import Reader
 from enigma_core.shells.waiting import Waiting, unworked
@@ -374,6 +375,100 @@ class Full(sqlite3.Connection):
 
 def full(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=Full)
+
+
+class OutOfRoom(sqlite3.Connection):
+    """A connection to a disk that is full for as long as `reserve` lies on it."""
+
+    reserve = Path()
+
+    def executemany(self, sql: str, rows: Any) -> sqlite3.Cursor:
+        if OutOfRoom.reserve.exists():
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return super().executemany(sql, rows)
+
+
+def out_of_room(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=OutOfRoom)
+
+
+def test_s07_a_full_disk_is_given_the_reserve_back_and_the_step_is_written(tmp_path: Path) -> None:
+    with Home.open(tmp_path) as home:
+        assert home.reserve.stat().st_blocks * 512 >= RESERVE
+        home.journal("paper", "m").close()
+        OutOfRoom.reserve = home.reserve
+        with home.journal("paper", "m", connect=out_of_room) as journal:
+            assert not journal.short
+            journal.write(trading(1), 1).result(10)
+            assert journal.short
+            assert journal.failed is None
+            journal.write(trading(2), 2)
+        assert list(replay(home.paper)) == [*trading(1), *trading(2)]
+        assert not home.reserve.exists()
+    # the next run has one again, and gives it up when it ends
+    with Home.open(tmp_path) as home:
+        assert home.reserve.exists()
+        assert home.told == []
+    assert not home.reserve.exists()
+
+
+ON_A_SMALL_DISK = f"""
+import sys
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parent.parent)]!r}
+from pathlib import Path
+from test_journal_faults import fill_a_small_disk
+fill_a_small_disk(Path(sys.argv[1]))
+"""
+
+
+def test_s07_on_a_disk_that_is_really_full_there_is_room_for_thousands_of_exits(tmp_path: Path) -> None:
+    """A file system of 14 MiB in a namespace of its own; where that may not be made, the test above has to do."""
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    shell = 'mount -t tmpfs -o size=14m tmpfs "$1" && shift && exec "$@"'
+    small = tmp_path / "small"
+    small.mkdir()
+    if not shutil.which("unshare") or subprocess.run([*mounted, shell, "sh", str(small), "true"], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    command = [*mounted, shell, "sh", str(small), sys.executable, "-c", ON_A_SMALL_DISK, str(small)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    written, sentence = done.stdout.split(" ", 1)
+    assert int(written) > 500
+    assert "database or disk is full" in sentence
+    assert "trading stops" in sentence
+
+
+def fill_up(path: Path, size: int) -> None:
+    """Write until there is no room for so many bytes."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(size)) == size:
+            pass
+
+
+def fill_a_small_disk(folder: Path) -> None:
+    """Fill the disk, then write steps until the reserve is used up as well; says how many, and how it ended."""
+    with Home.open(folder) as home:
+        journal = home.journal("paper", "m", synchronous="OFF")
+        journal.write(trading(0), 0).result(10)
+        for size in (100_000, 1):
+            fill_up(folder / f"full{size}", size)
+        n = 0
+        while True:
+            try:
+                journal.write(trading(n + 1), n + 1).result(10)
+            except HomeError as error:
+                told = str(error)
+                break
+            n += 1
+            assert journal.short or n < 100
+        with pytest.raises(HomeError):
+            journal.close()
+        assert list(replay(home.paper)) == [r for i in range(n + 1) for r in trading(i)]
+    with Home.open(folder) as home:
+        assert "8 MiB cannot be set aside" in home.told[0]
+    say(n, told)
 
 
 # bytes that are not what they were
