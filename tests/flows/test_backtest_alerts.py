@@ -339,6 +339,30 @@ def test_messages_need_a_plugin_that_reads_them(tmp_path: Path) -> None:
         recorded(tmp_path, '{"time":1741262400000,"message":"BUY BTCUSDT"}', readers=())
 
 
+def test_a_plugin_that_fails_to_read_is_passed_over_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {
+        "raising": "raise ZeroDivisionError('by zero')",
+        "ending": "raise SystemExit",
+        "odd": "return [message]",
+        "shy": "return None",
+    }
+    points = []
+    for name, answer in answers.items():
+        source = f"from enigma_core.hookspecs import hookimpl\n@hookimpl\ndef enigma_read_alerts(message):\n    {answer}\n"
+        (tmp_path / f"reader_{name}.py").write_text(source)
+        points.append(importlib.metadata.EntryPoint(name, f"reader_{name}", "enigma"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    catalogue = Catalogue.load(entry_points=[*points, importlib.metadata.EntryPoint("z", READER.value, "enigma")])
+    read = catalogue.read_alerts(ORDER, NOON, ("BTC/USDT:USDT",))
+    assert read is not None
+    assert [one.request.symbol for one in read] == ["BTC/USDT:USDT"]
+    told = {fault.entry_point: fault.sentence for fault in catalogue.faults}
+    assert "raised in enigma_read_alerts: ZeroDivisionError: by zero" in told["raising"]
+    assert "SystemExit" in told["ending"]
+    assert "something else than alerts" in told["odd"]
+    assert "shy" not in told
+
+
 def test_the_report_says_what_became_of_the_alerts(tmp_path: Path) -> None:
     opened = 1_735_689_600_000 + 2 * 86_400_000
     kept = [

@@ -89,7 +89,8 @@ def _public(given: str) -> str:
 
 
 def _configured(service: Any) -> str:
-    host, port = getattr(service, "host", "127.0.0.1"), getattr(service, "port", 8080)
+    """Where a run would listen; PORT where it takes any that is free."""
+    host, port = getattr(service, "host", "127.0.0.1"), getattr(service, "port", 8080) or "PORT"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
