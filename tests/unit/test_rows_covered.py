@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-ROWS = ("P06", "P08", "P09", "P11", "R01", "R02", "R03", "R04", "R09", "R10", "R12", "R13", "R14", "R16", "R20", "S14")
+
+
+def rows(kind: str, *numbers: int) -> tuple[str, ...]:
+    return tuple(f"{kind}{number:02}" for number in numbers)
+
+
+ROWS = (
+    *rows("I", *range(1, 31)),
+    *rows("S", 1, 5, 6, 7, 8, 9, 10, 11, 12, 14),
+    *rows("P", 1, 2, 3, 4, 5, 6, 8, 9, 11, 16, 17, 18, 21),
+    *rows("R", *range(1, 11), 12, 13, 14, 16, 17, 20),
+    *rows("A", *range(1, 9), *range(11, 17)),
+)
 
 NAMES = [name for file in TESTS.rglob("test_*.py") for name in re.findall(r"^\s*(?:async )?def (test_\w+)", file.read_text(), re.M)]
 
