@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from enigma_core.config.complete import filled, masked
 from enigma_core.config.describe import secret
 from enigma_core.config.resolve import resolve
 from enigma_core.config.sources import read
-from enigma_core.config.tree import Layer, Tree, leaves, reference
+from enigma_core.config.tree import EVERY_OTHER, Layer, Tree, leaves, reference, written_out
 from enigma_core.errors import ConfigError, HomeError
 from enigma_core.plan import Plan
 from enigma_core.plugins import Catalogue
@@ -49,7 +50,7 @@ class Settings:
 
         Raises `ConfigError` with everything that is wrong. Changes nothing yet.
         """
-        values = json.loads(json.dumps(self._kept))
+        values = copy.deepcopy(self._kept)
         layer = Layer("changed while running", values)
         for path, value in changes.items():
             if not isinstance(path, str):
@@ -60,13 +61,13 @@ class Settings:
             for at, one in leaves(path, value):
                 if secret(at) and not reference(one):
                     raise ConfigError(f'{at} is a secret and must not be sent; refer to it: {{"env": NAME}}')
-            if problem := layer.put(path, value, "changed while running"):
+            # what is kept is nobody's else to change
+            if problem := layer.put(path, copy.deepcopy(value), "changed while running"):
                 raise ConfigError(problem)
         tree = self._load(values)
-        for path in changes:
-            origin = tree.origin(path)
-            if changes[path] is not None and tree.get(path) != changes[path] and not isinstance(changes[path], dict):
-                raise ConfigError(f"{path} is set by what is stronger ({origin}): change it there")
+        for path, value in changes.items():
+            if value is not None and (over := _overruled(tree, path, value)):
+                raise ConfigError(f"{over} is set by what is stronger ({tree.origin(over)}): change it there")
         return resolve(tree, self._catalogue), tree, values
 
     def keep(self, tree: Tree, values: dict[str, Any]) -> None:
@@ -90,3 +91,13 @@ def _drop(values: dict[str, Any], steps: list[str]) -> None:
             return
         values = inner
     values.pop(steps[-1], None)
+
+
+def _overruled(tree: Tree, path: str, value: Any) -> str | None:
+    """The first path within `path` that does not hold what `value` says; None where all do."""
+    found = tree.get(path)
+    wanted = written_out(value) if isinstance(found, dict) else value
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        inner = ((f"{path}.{name}", one) for name, one in wanted.items() if name != EVERY_OTHER)
+        return next((over for at, one in inner if (over := _overruled(tree, at, one)) is not None), None)
+    return None if found == wanted else path

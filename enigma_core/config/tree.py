@@ -38,9 +38,10 @@ class Layer:
                 return f"{origin}: {'.'.join(steps[:i])} is given a value of its own beside {path}; leave one of them"
             at = inner
         old = at.get(steps[-1])
-        if isinstance(old, dict) and not isinstance(value, dict) and _holds_part(steps):
+        short = written_out(value)
+        if isinstance(old, dict) and short is not value and isinstance(short, dict) and _holds_part(steps):
             # "sizer=fixed_fraction" beside "sizer.position_size=0.03": the short form names the part
-            old.update(written_out(value))
+            old.update(short)
         else:
             at[steps[-1]] = value
         self.origins[path] = origin

@@ -78,7 +78,7 @@ def lift(home: Path, asked_at: int | None = None) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise HomeError(f"{path} cannot be taken away ({error.strerror}): trading is halted for as long as it lies there") from error
+        raise HomeError(f"{path} cannot be taken away ({error.strerror}): trading is halted while it lies there") from error
 
 
 def halted_by(home: Path) -> str | None:

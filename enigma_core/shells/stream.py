@@ -393,9 +393,10 @@ class Session:
         """Change settings: those that may are in force from here on. Raises `ConfigError`."""
         assert self.settings is not None
         plan, tree, values = self.settings.changed(changes)
-        self.plan, applied = changed_plan(self.plan, plan, changes)
+        plan, applied = changed_plan(self.plan, plan, changes)
         self.settings.keep(tree, values)
-        self.engine.reconfigure(self.plan)
+        self.plan = plan
+        self.engine.reconfigure(plan)
         if self._notes is not None and any(path.startswith("notifiers") for path in applied.now):
             self._retired.append(asyncio.create_task(self._notes.close()))
             self._notes = Notes(self.plan.notifiers)

@@ -139,7 +139,7 @@ def test_trading_does_not_go_on_while_the_file_cannot_be_taken_away(tmp_path: Pa
     ask(tmp_path, Wanted(command="resume"))
     assert run.look() == []
     assert run.flattening
-    with pytest.raises(HomeError, match=r"HALT cannot be taken away .*halted for as long as it lies there"):
+    with pytest.raises(HomeError, match=r"HALT cannot be taken away .*halted while it lies there"):
         lift(tmp_path)
 
 
