@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from enigma_core.cli import options
-from enigma_core.errors import ConfigError, DataError, HomeError
+from enigma_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from enigma_core.alert import Alert
@@ -86,8 +86,6 @@ def alerts(
 
     path = journal_path(home_path(home), db_url)
     with Past(path) as past, _folder(home_out) as out:
-        if past.stamp.mode == "live":
-            raise HomeError(f"{path} is an account of real money: its alerts are not worked again on it; read them with alert list")
         came = past.came(since, float("inf") if until is None else until)
         if not came:
             raise DataError(f"{path} holds no alerts received in that time; `enigma alert list` shows those it has")
@@ -152,8 +150,10 @@ def _covered(plan: Plan, symbols: Sequence[str], came: Sequence[Alert], data: st
 
     assert plan.feed is not None
     base = plan.feed.base_timeframe()
-    bars = [plan.feed.history(symbol, base) for symbol in symbols]
-    first, last = min(int(c.ts[0]) for c in bars if len(c)), max(int(c.ts[-1]) for c in bars if len(c))
+    bars = [c for symbol in symbols if len(c := plan.feed.history(symbol, base))]
+    if not bars:
+        raise DataError(f"{data} has no bars of {', '.join(symbols)}")
+    first, last = min(int(c.ts[0]) for c in bars), max(int(c.ts[-1]) for c in bars)
     if came[0].ts < first or came[0].ts > last:
         raise DataError(f"{data} has bars from {when(first)} to {when(last)} UTC, and the alerts begin at {when(came[0].ts)}")
 
