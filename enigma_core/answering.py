@@ -161,6 +161,8 @@ class Answering:
         evaluation = self._engine.evaluation(symbol, ts)
         if evaluation is None:
             return self._done(alert, ts, out, "refused", f"no bar of {plan.timeframes.primary} has closed yet")
+        # what grows old, such as a veto, is as old as it is now: the bar may have closed long ago
+        evaluation = msgspec.structs.replace(evaluation, ts=np.array([ts]))
         signal = alert.mode == "signal"
         if signal:
             # nobody doubts it; what its confidence scales is as it would be for a signal without a flaw

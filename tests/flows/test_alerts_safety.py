@@ -18,7 +18,7 @@ from test_alerts_recovery import BAR, A, traded, worked
 
 from enigma_core.alert import AlertWorked
 from enigma_core.home import Home
-from enigma_core.market import BookSeen
+from enigma_core.market import BookSeen, MarkSeen
 from enigma_core.matching import SimulatedVenue
 from enigma_core.model import Candles, Fill, Instrument, Order, OrderEnded, Purpose, StateSet
 from enigma_core.parts import Desk
@@ -27,6 +27,7 @@ from enigma_core.shells.stream import Session
 from enigma_plugins.exits.stop_loss import StopLoss
 from enigma_plugins.gates.max_positions import MaxPositions
 from enigma_plugins.gates.score import Score
+from enigma_plugins.gates.veto import Veto
 
 E = 50_000.0
 SYMBOLS = tuple(f"{name}/USDT:USDT" for name in ("AAA", "BBB", "CCC", "DDD"))
@@ -211,6 +212,22 @@ def test_an_entry_that_works_is_called_off_when_entries_stop(state: Any) -> None
     desk.commanded(StateSet(ts=desk.now, state=state, reason="told to"))
     desk.bar(E)
     assert desk.side == 0
+
+
+# a veto within a bar
+
+
+@pytest.mark.parametrize(("later", "outcome"), [(59_999, "refused"), (60_000, "entered")])
+def test_i06_a_veto_that_has_ended_blocks_nobody_though_its_bar_has_not_closed(tmp_path: Path, later: int, outcome: str) -> None:
+    moment = START + 20 * BAR
+    seen = (MarkSeen(moment + later, A, 100.0, 100.0),)
+    chosen = traded(bars=30, seen=seen, market_gates={"score": Score(min=150.0), "veto": Veto()})
+    acts = [
+        (moment, alert("long", id="A1", symbol=A, mode="veto", ttl=60_000, received=moment)),
+        (moment + later, alert("short", id="A2", symbol=A, received=moment + later)),
+    ]
+    sent(chosen, tmp_path, acts, last=moment + BAR - 1)
+    assert [w.outcome for w in worked(tmp_path).values()] == ["vetoed", outcome]
 
 
 # a storm
