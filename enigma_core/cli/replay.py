@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from enigma_core.shells.replaying import Past, Replayed
     from enigma_core.shells.stream import Summary
 
+WIDE = 120
+"""Columns of a screen that takes the whole table."""
+
 SYNTHETIC = re.compile(r"synthetic:seed=(\d+),timeframe=(\w+)")
 SPANS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
@@ -197,9 +200,14 @@ def _print_table(found: Sequence[Replayed], summary: Summary, notes: Sequence[st
     for each in found:
         request = each.alert.request
         now = Text(_told(each.now), "bold yellow") if each.differs else Text("the same", "dim")
-        asked = request.position or request.action or "-"
-        table.add_row(display.when(each.alert.ts), each.alert.id, request.symbol, asked, Text(_told(each.then)), now)
-    out.print(table)
+        cells = (display.when(each.alert.ts), each.alert.id, request.symbol, request.position or request.action or "-")
+        if out.width < WIDE:
+            out.print("  ".join(cells), soft_wrap=True)
+            display.say(out, Text(f"    then  {_told(each.then)}"), 10)
+            display.say(out, Text.assemble("    now   ", now), 10)
+        table.add_row(*map(Text, cells), Text(_told(each.then)), now)
+    if out.width >= WIDE:
+        out.print(table)
     differing = sum(each.differs for each in found)
     told = f"something else came of {differing:,}" if differing else "the same came of all"
     out.print(

@@ -12,6 +12,9 @@ from enigma_core.cli import options
 if TYPE_CHECKING:
     from pathlib import Path
 
+WIDE = 132
+"""Columns of a screen that takes the whole table; a narrower one gets a line for each alert, and one for its reason."""
+
 STATES = ("waiting", "rejected", *get_args(Outcome))
 
 
@@ -57,20 +60,28 @@ def _show(rows: list[dict[str, Any]], path: Path, outcome: str | None) -> None:
         none = f"no alert whose outcome is {outcome}" if outcome else "no alerts"
         out.print(f"{path} holds {none}. `enigma alert url` says where they are to be sent.")
         return
+    if out.width < WIDE:
+        for row in rows:
+            head = f"{second(row['received'])}  {row['id']:<21}  {row['symbol'] or '-':<13}  {_asked(row):<7}  "
+            out.print(Text.assemble(head, (row["state"], colour(row["state"]))), soft_wrap=True)
+            if row["reason"] not in ("", row["state"]):
+                display.say(out, Text(f"    {row['reason']}", "dim"), 4)
+        return
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="dim")
     for name in ("received", "id", "source", "symbol", "asked", "mode", "outcome", "reason"):
         table.add_column(name, no_wrap=name in ("received", "id"), overflow="fold")
     for row in rows:
-        asked = row["position"] or row["action"] or "-"
+        cells = (second(row["received"]), row["id"], row["source"], row["symbol"] or "-", _asked(row), row["mode"] or "-")
         table.add_row(
-            *(
-                Text(t)
-                for t in (second(row["received"]), row["id"], row["source"], row["symbol"] or "-", asked, row["mode"] or "-")
-            ),
+            *map(Text, cells),
             Text(row["state"], colour(row["state"])),
             Text(row["reason"]),
         )
     out.print(table)
+
+
+def _asked(row: dict[str, Any]) -> str:
+    return row["position"] or row["action"] or "-"
 
 
 def colour(outcome: str) -> str:
