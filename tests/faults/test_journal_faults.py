@@ -31,7 +31,7 @@ from ledger import SYMBOL, decision, entry, fill, marked
 
 import enigma_core.store  # noqa: F401 - once, and not in every process that is forked
 from enigma_core import database
-from enigma_core.alert import Alert, AlertWorked, Request
+from enigma_core.alert import Action, Alert, AlertWorked, Request
 from enigma_core.errors import HomeError
 from enigma_core.home import RESERVE, Home
 from enigma_core.journal import Journal, replay
@@ -44,8 +44,8 @@ def say(*words: object) -> None:
     sys.stdout.flush()
 
 
-def alert(name: str, ts: int = 1) -> Alert:
-    request = Request(symbol=SYMBOL, action="long", key=name, quantity=Decimal("0.5"))
+def alert(name: str, ts: int = 1, action: Action = "long") -> Alert:
+    request = Request(symbol=SYMBOL, action=action, key=name, quantity=Decimal("0.5"))
     return Alert(
         id=name, ts=ts, source="tradingview", mode="signal", received=ts, request=request, key=name, digest=f"digest of {name}"
     )
