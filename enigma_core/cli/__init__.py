@@ -31,9 +31,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "close-all": ("enigma_core.cli.close_all:close_all", "The kill switch: stop entries, close everything."),
     "reset": ("enigma_core.cli.reset:reset", "Close the circuit breaker again, or end a halt."),
     "notify": ("enigma_core.cli.notify:notify", "Send a test through every notifier."),
-    # the shelf beside the core brings these; like every name here they are looked up when they are called
+    # the shelf beside the core brings this one; like every name here it is looked up when it is called
     "alert": ("enigma_webhooks.commands.alert:alert", "Read, test, list and explain TradingView alerts."),
-    "replay": ("enigma_webhooks.commands.replay:replay", "Put stored alerts through the engine once more."),
+    "replay": ("enigma_core.cli.replay:replay", "Put stored alerts through the engine once more."),
     "status": ("enigma_core.cli.status:status", "Show equity, positions and counts, during a run or after."),
     "doctor": ("enigma_core.cli.doctor:doctor", "Check the installation, the settings and the run's folder."),
     "plugins": ("enigma_core.cli.plugins:plugins", "List, check, write and install plugins."),
