@@ -26,12 +26,34 @@ REMEMBERED = 100_000
 """Newest identities kept in memory; older ones are looked up in the journal."""
 
 
+class Writing:
+    """Alerts on their way to the disk, and everybody who waits for them to be there: each by a future of his own, so that one
+    who gives up takes nothing from the others."""
+
+    __slots__ = ("alerts", "done", "waiters")
+
+    def __init__(self, alerts: list[Alert]) -> None:
+        self.alerts = alerts
+        self.waiters: list[asyncio.Future[None]] = []
+        self.done: Future[None] | None = None
+        """The journal's answer, once it is there."""
+
+    def settle(self, error: BaseException | None) -> None:
+        for waiter in self.waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error if isinstance(error, EnigmaError) else HomeError(str(error)))
+
+
 class Seen(NamedTuple):
     """An identity that was accepted: when (wall, ms), with which content, and the writing that is still under way."""
 
     received: int
     digest: str
-    written: asyncio.Future[None] | None
+    writing: Writing | None
 
 
 class Waiting:
@@ -49,6 +71,9 @@ class Waiting:
         self._capacity = capacity
         self._remembered = remembered
         self._writing = 0
+        self._finished: deque[tuple[Writing, Future[None]]] = deque()
+        self._called = False
+        """The loop has been told that something is finished."""
         self._seen: OrderedDict[str, Seen] = OrderedDict()
         self._db = database.connect_for_reading(journal.path)
         self._known = 0
@@ -74,7 +99,7 @@ class Waiting:
         """See `enigma_core.parts.Desk.accept`."""
         receipts: list[Receipt] = []
         new: list[Alert] = []
-        under_way: list[asyncio.Future[None]] = []
+        under_way: list[Writing] = []
         fresh: dict[str, Seen] = {}
         for alert in alerts:
             known = fresh.get(alert.key) or self._look_up(alert.key)
@@ -85,50 +110,65 @@ class Waiting:
                 continue
             same = known.digest == alert.digest or not alert.request.key
             receipts.append("duplicate" if same else "conflict")
-            if known.written is not None:
-                under_way.append(known.written)
+            if known.writing is not None:
+                under_way.append(known.writing)
         # of one message all or nothing is accepted
         if "conflict" in receipts:
             return ["conflict" if r == "accepted" else r for r in receipts]
         if new:
             under_way.append(self._write(new))
-        for written in under_way:
-            await asyncio.shield(written)
+        loop = asyncio.get_running_loop()
+        for writing in under_way:
+            if writing.done is None:
+                waiter = loop.create_future()
+                writing.waiters.append(waiter)
+                await waiter
+            elif (error := writing.done.exception()) is not None:
+                raise HomeError(str(error)) from error
         return receipts
 
-    def _write(self, new: list[Alert]) -> asyncio.Future[None]:
+    def _write(self, new: list[Alert]) -> Writing:
         if len(self) + len(new) > self._capacity:
             raise Busy(f"{len(self)} alerts wait already, and {self._capacity} may: send it again in a few seconds")
         loop = asyncio.get_running_loop()
-        written: asyncio.Future[None] = loop.create_future()
-        # an error that nobody waits for any more is not worth a warning of asyncio's
-        written.add_done_callback(lambda f: f.exception())
+        writing = Writing(new)
         done = self._journal.write(new, self._moment())
         self._writing += len(new)
         for alert in new:
-            self._remember(alert.key, Seen(alert.received, alert.digest, written))
-        done.add_done_callback(lambda f: loop.call_soon_threadsafe(self._written, new, f, written))
-        return written
+            self._remember(alert.key, Seen(alert.received, alert.digest, writing))
 
-    def _written(self, new: list[Alert], done: Future[None], written: asyncio.Future[None]) -> None:
-        self._writing -= len(new)
-        error = done.exception()
-        if error is not None:
-            for alert in new:
-                self._seen.pop(alert.key, None)
-            written.set_exception(error if isinstance(error, EnigmaError) else HomeError(str(error)))
-            return
-        for alert in new:
-            self._seen[alert.key] = Seen(alert.received, alert.digest, None)
-            self.add(alert)
-        written.set_result(None)
+        def finished(answer: Future[None]) -> None:
+            # in the writer's thread, for each step of a commit: the loop is woken once for all that it finds there then
+            self._finished.append((writing, answer))
+            if not self._called:
+                self._called = True
+                loop.call_soon_threadsafe(self._collect)
+
+        done.add_done_callback(finished)
+        return writing
+
+    def _collect(self) -> None:
+        """Take in what has been written since the last time."""
+        self._called = False
+        while self._finished:
+            writing, done = self._finished.popleft()
+            writing.done = done
+            error = done.exception()
+            self._writing -= len(writing.alerts)
+            for alert in writing.alerts:
+                if error is not None:
+                    self._seen.pop(alert.key, None)
+                else:
+                    self._seen[alert.key] = Seen(alert.received, alert.digest, None)
+                    self.add(alert)
+            writing.settle(error)
 
     def _remember(self, key: str, seen: Seen) -> None:
         self._seen[key] = seen
         self._seen.move_to_end(key)
         while len(self._seen) > self._remembered:
             oldest, dropped = self._seen.popitem(last=False)
-            if dropped.written is not None:
+            if dropped.writing is not None:
                 self._seen[oldest] = dropped
                 break
             self._known += 1
