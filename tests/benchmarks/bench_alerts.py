@@ -61,7 +61,7 @@ def alerts(quick: bool, length: float | None = None) -> Finding:
         Goal("alerts lost", found.figures["lost"], 0),
         Goal("alerts doubled", found.figures["doubled"] + found.figures["worked_again"], 0),
         Goal("alerts a second", took, rate * 0.99, least=True),
-        Goal("p99 at half the load", half["p99_s"], 0.1, " s"),
+        Goal("p99 at half the load", half["p99_s"], 0.05, " s"),
     ]
     _beside(found, 1.0 if quick else max(5.0, length / 6))
     return found
@@ -137,11 +137,17 @@ def _one(db: sqlite3.Connection, query: str) -> int:
 
 @contextlib.contextmanager
 def running(home: Path) -> Iterator[str]:
-    """A run on a synthetic market with its receiver, while inside: where alerts go."""
+    """A run on a synthetic market with its receiver, while inside: where alerts go.
+
+    Its indicators have seen two months before, so that every alert is evaluated, gates and all.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ENIGMA")}
     environment["ENIGMA_WEBHOOK_SECRET"] = SECRET
-    command = [*enigma(), "run", "--feed", "synthetic", "--speed", "1", "--service", "tradingview", "--port", "0", "--quiet"]
-    with started([*command, "--home", str(home)], environment, home) as process:
+    market = ["run", "--feed", "synthetic", "--quiet", "--home", str(home)]
+    before = [*enigma(), *market, "--speed", "0", "--no-services", "--for", "4"]
+    subprocess.run(before, cwd=home, env=environment, check=True, capture_output=True)
+    command = [*enigma(), *market, "--speed", "1", "--service", "tradingview", "--port", "0"]
+    with started(command, environment, home) as process:
         note = home / "server.json"
         _until(note.exists, process)
         yield json.loads(note.read_text())["url"] + "/webhooks/tradingview"
