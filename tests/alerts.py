@@ -10,10 +10,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from desk import BTC, Desk, ToldScorer, desk_plan
-from markets import START
-from runs import Cut, Ran
 
+from desk import BTC, Desk, ToldScorer, desk_plan
 from enigma_core.alert import Alert, AlertWorked, Mode, Request
 from enigma_core.engine import Engine, Record
 from enigma_core.home import Home
@@ -26,6 +24,8 @@ from enigma_core.plan import Plan
 from enigma_core.scoring import Evaluation
 from enigma_core.shells import Summary, run
 from enigma_core.shells.driving import put
+from markets import START
+from runs import Cut, Ran
 
 SOURCE = "strategy"
 VOTE = 40.0

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 import numpy as np
-from markets import START, plan
 
 from enigma_core.book import Book
 from enigma_core.engine import Engine, Record
@@ -19,6 +18,7 @@ from enigma_core.plan import Costs, LeverageRule, Plan
 from enigma_core.scoring import Evaluation, Lines
 from enigma_core.shells.driving import drive
 from enigma_core.timeframes import milliseconds
+from markets import START, plan
 
 BTC = "BTC/USDT:USDT"
 INSTRUMENT = Instrument(symbol=BTC)

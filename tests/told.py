@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from markets import START
 
 from enigma_core.lines import Floats
 from enigma_core.market import Market
 from enigma_core.model import Candles
 from enigma_core.parts import Indicator, LiveIndicator
 from enigma_core.timeframes import milliseconds
+from markets import START
 
 NAN = float("nan")
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ledger import decision, entry, fill, marked
-
 from enigma_core.home import Home
+from ledger import decision, entry, fill, marked
 
 
 def say(line: str) -> None:

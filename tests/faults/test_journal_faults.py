@@ -27,7 +27,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import pytest
-from ledger import SYMBOL, decision, entry, fill, marked
 
 import enigma_core.store  # noqa: F401 - once, and not in every process that is forked
 from enigma_core import database
@@ -37,6 +36,7 @@ from enigma_core.home import RESERVE, Home
 from enigma_core.journal import Journal, replay
 from enigma_core.reading import Reader
 from enigma_core.shells.waiting import Waiting, unworked
+from ledger import SYMBOL, decision, entry, fill, marked
 
 
 def say(*words: object) -> None:

@@ -20,8 +20,6 @@ from typing import Any
 import msgspec
 import pytest
 from kills import ENIGMA, Kills, Run, Senders, examine, free_port, held, told
-from markets import START, instrument, plan, random_candles
-from runs import Ending, Given, account, begun, on, ran, steps
 
 from enigma_core.alert import Alert, AlertWorked, Request
 from enigma_core.errors import PluginError
@@ -32,6 +30,8 @@ from enigma_core.model import Fill, Order, Purpose
 from enigma_core.parts import Inbox, Ports, Service
 from enigma_core.plan import Plan
 from enigma_core.shells import run
+from markets import START, instrument, plan, random_candles
+from runs import Ending, Given, account, begun, on, ran, steps
 
 BAR = 300_000
 SYMBOL = "AAA/USDT:USDT"

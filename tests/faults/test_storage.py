@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ledger import decision, entry, fill, marked
 
 from enigma_core import database
 from enigma_core.errors import HomeError
 from enigma_core.home import Home
 from enigma_core.journal import Journal, replay
+from ledger import decision, entry, fill, marked
 
 WRITER = Path(__file__).with_name("steps_writer.py")
 

@@ -10,12 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from alerts import SOURCE, Sending, alert, sent
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, plan, random_candles
-from runs import Given, account, begun, facts, on, steps
 
+from alerts import SOURCE, Sending, alert, sent
 from enigma_core.alert import Alert, AlertWorked
 from enigma_core.market import BookSeen, MarkSeen
 from enigma_core.model import Fill, Order, Purpose, StateSet, Trade
@@ -25,6 +23,8 @@ from enigma_plugins.exits.stop_loss import StopLoss
 from enigma_plugins.gates.max_positions import MaxPositions
 from enigma_plugins.gates.score import Score
 from enigma_plugins.microstructure.tradingview import TradingView
+from markets import START, instrument, plan, random_candles
+from runs import Given, account, begun, facts, on, steps
 
 BAR = 300_000
 NAMES = ("AAA/USDT:USDT", "BBB/USDT:USDT")

@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from alerts import AlertDesk, Sending, alert, alert_plan, sent
-from desk import Contracts
-from markets import START, instrument, plan
-from runs import Given, account, begun, on, standing, steps
 from test_alerts_recovery import BAR, A, traded, worked
 
+from alerts import AlertDesk, Sending, alert, alert_plan, sent
+from desk import Contracts
 from enigma_core.alert import AlertWorked
 from enigma_core.home import Home
 from enigma_core.market import BookSeen, MarkSeen
@@ -28,6 +26,8 @@ from enigma_plugins.exits.stop_loss import StopLoss
 from enigma_plugins.gates.max_positions import MaxPositions
 from enigma_plugins.gates.score import Score
 from enigma_plugins.gates.veto import Veto
+from markets import START, instrument, plan
+from runs import Given, account, begun, on, standing, steps
 
 E = 50_000.0
 SYMBOLS = tuple(f"{name}/USDT:USDT" for name in ("AAA", "BBB", "CCC", "DDD"))

@@ -17,8 +17,6 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, plan, random_candles
-from runs import Ending, Given, Ran, on
 from test_paper_agrees import HAPPENED, known, of_the_end
 from test_shells_agree import SYMBOLS, cases
 
@@ -40,6 +38,8 @@ from enigma_plugins.gates.score import Score
 from enigma_plugins.gates.veto import Veto
 from enigma_plugins.microstructure.tradingview import TradingView
 from enigma_plugins.sizers.alert_quantity import AlertQuantity
+from markets import START, instrument, plan, random_candles
+from runs import Ending, Given, Ran, on
 
 BAR = 300_000
 UNDONE = ("waiting", "the history ended before the position was left")

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from candle_files import write
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import instrument, plan, random_candles
 
+from candle_files import write
 from enigma_core import cli
 from enigma_core.lines import Floats
 from enigma_core.model import Candles
@@ -20,6 +19,7 @@ from enigma_core.plan import Timeframes
 from enigma_core.shells import backtest
 from enigma_plugins.feeds.synthetic import Synthetic
 from enigma_plugins.indicators.cci import Cci
+from markets import instrument, plan, random_candles
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 DAY_ONE, DAY = 1_735_689_600_000, 86_400_000

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from markets import Momentum, Range, instrument, plan, random_candles
-from runs import Given, on, ran
 
 from enigma_core.lines import Floats
 from enigma_core.model import Candles, Instrument, Signal, Sizing
@@ -19,6 +17,8 @@ from enigma_core.shells import Result, backtest
 from enigma_core.shells.stream import RunStarted
 from enigma_plugins.exits.stop_loss import StopLoss
 from enigma_plugins.gates.score import Score
+from markets import Momentum, Range, instrument, plan, random_candles
+from runs import Given, on, ran
 
 AAA = "AAA/USDT:USDT"
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from markets import Momentum, Range, instrument, plan, random_candles
-from runs import Given, on, ran
-
 from enigma_core.lines import Floats
 from enigma_core.model import Candles
 from enigma_core.parts import Indicator, Note
+from markets import Momentum, Range, instrument, plan, random_candles
+from runs import Given, on, ran
 
 SYMBOLS = ("AAA/USDT:USDT", "BBB/USDT:USDT")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from markets import random_candles
 from runs import account, csv_files, facts
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from ledger import decision, entry, fill, marked, started, stop, stopped_out, trade
 
 from enigma_core.cli import root
 from enigma_core.cli.why import _measured
 from enigma_core.home import Home
 from enigma_core.journal import Memory
 from enigma_core.model import Class, Verdict
+from ledger import decision, entry, fill, marked, started, stop, stopped_out, trade
 
 REFUSED = decision(
     9,

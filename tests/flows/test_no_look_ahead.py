@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, plan, random_candles
 from test_shells_agree import cases
 
 from enigma_core.cli import options
 from enigma_core.model import Candles, Trade
 from enigma_core.shells import backtest
 from enigma_core.timeframes import milliseconds
+from markets import START, instrument, plan, random_candles
 
 
 def until(candles: Mapping[str, Candles], ts: int) -> dict[str, Candles]:

@@ -15,14 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from markets import instrument, plan, random_candles
-from runs import Given, on, ran
 
 from enigma_core import cli, secrecy
 from enigma_core.model import Order, Purpose, Trade
 from enigma_core.parts import Notifier
 from enigma_core.shells.stream import RunStarted
 from enigma_plugins.notifiers.apprise import Apprise
+from markets import instrument, plan, random_candles
+from runs import Given, on, ran
 
 SYMBOL = "BTC/USDT:USDT"
 

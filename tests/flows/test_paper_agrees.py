@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, plan, random_candles
-from runs import Given, csv_files, on, ran
 from test_shells_agree import SYMBOLS, cases
 
 from enigma_core.cli import options
@@ -22,6 +20,8 @@ from enigma_core.model import Candles, DayOpened, Decision, Fill, Funded, Marked
 from enigma_core.plan import Plan
 from enigma_core.shells import Result, backtest
 from enigma_plugins.feeds.replay import Replay
+from markets import START, instrument, plan, random_candles
+from runs import Given, csv_files, on, ran
 
 HAPPENED = (DayOpened, Fill, Funded, Marked, Order, Trade)
 

@@ -14,8 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, plan, random_candles
-from runs import Ending, Given, account, begun, facts, on, ran, steps
 from test_shells_agree import SYMBOLS, cases
 
 from enigma_core.book import Book
@@ -38,6 +36,8 @@ from enigma_plugins.feeds.synthetic import Synthetic
 from enigma_plugins.gates.circuit_breaker import CircuitBreaker
 from enigma_plugins.gates.cooldown import Cooldown
 from enigma_plugins.gates.drawdown import Drawdown
+from markets import START, instrument, plan, random_candles
+from runs import Ending, Given, account, begun, facts, on, ran, steps
 
 BAR = 300_000
 SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=4)

@@ -11,8 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
-from markets import START, instrument, random_candles
-from runs import Ending, csv_files, on
 from test_backtest_alerts import Alerting, Listening, Stage, alert, thrown
 
 from enigma_core.alert import Alert
@@ -25,6 +23,8 @@ from enigma_core.shells import run
 from enigma_core.shells.replaying import Between, Handed
 from enigma_core.shells.replaying import Stage as Market
 from enigma_plugins.feeds.synthetic import Synthetic
+from markets import START, instrument, random_candles
+from runs import Ending, csv_files, on
 
 DAY_ONE, HOUR = 1_735_689_600_000, 3_600_000
 WALL = 1_785_000_000_000

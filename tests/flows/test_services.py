@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from markets import instrument, plan, random_candles
-from runs import Ending, Given, account, on, ran
 
 from enigma_core.errors import PluginError
 from enigma_core.model import Decision, Order, Purpose, StateSet
 from enigma_core.parts import Inbox, Ports, Service
 from enigma_core.plan import Plan
 from enigma_plugins.gates.trading_state import TradingState
+from markets import instrument, plan, random_candles
+from runs import Ending, Given, account, on, ran
 
 SYMBOL = "BTC/USDT:USDT"
 

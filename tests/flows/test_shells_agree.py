@@ -7,7 +7,6 @@ from decimal import Decimal
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, plan, random_candles
 
 from enigma_core.market import Funding
 from enigma_core.plan import Costs, Timeframes
@@ -25,6 +24,7 @@ from enigma_plugins.gates.drawdown import Drawdown
 from enigma_plugins.gates.exposure import Exposure
 from enigma_plugins.gates.max_positions import MaxPositions
 from enigma_plugins.gates.score import Score
+from markets import START, instrument, plan, random_candles
 
 SYMBOLS = ("AAA/USDT:USDT", "BBB/USDT:USDT", "CCC/USDT:USDT")
 

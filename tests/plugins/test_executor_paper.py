@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from desk import BTC, INSTRUMENT, Contracts, Desk, desk_plan
-from markets import START
 
+from desk import BTC, INSTRUMENT, Contracts, Desk, desk_plan
 from enigma_core.market import BookSeen, Funding, FundingSeen
 from enigma_core.model import Funded, Purpose
 from enigma_core.parts import Ports
 from enigma_core.plan import Costs
 from enigma_plugins.executors.paper import Paper
+from markets import START
 
 BAR = 300_000
 LEVELS = ((100.0, 0.01), (100.1, 0.01), (100.4, 0.004), (101.0, 9.0))

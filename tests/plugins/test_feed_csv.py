@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from candle_files import HEADER, START, STEP, rows, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from candle_files import HEADER, START, STEP, rows, write
 from enigma_core.errors import DataError
 from enigma_core.model import Candles
 from enigma_plugins.feeds._instrument import HEAD, lot_at, price_decimals

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from candle_files import START, STEP, rows, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from candle_files import START, STEP, rows, write
 from enigma_core.errors import DataError
 from enigma_core.market import BarsClosed, FundingSeen, MarketEvent
 from enigma_plugins.feeds.replay import Replay

@@ -7,15 +7,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from desk import BTC, one_row
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import START
 
+from desk import BTC, one_row
 from enigma_core.gating import ask_market
 from enigma_core.market import Market, Voted
 from enigma_core.scoring import Evaluation
 from enigma_plugins.gates.veto import Veto
+from markets import START
 
 TTL = 600_000
 

@@ -6,14 +6,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from alerts import alert
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import START
 
+from alerts import alert
 from enigma_core.alert import Request
 from enigma_core.alerting import Mark, base_quantity, marked, no_amount, order_of, stance_of, too_old, wish
 from enigma_core.model import Instrument
+from markets import START
 
 A = "BTC/USDT:USDT"
 TIMES = st.none() | st.integers(0, 3)

@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
-from alerts import AlertDesk, Floor, Moments, alert, alert_plan, shut
-from desk import BTC, INSTRUMENT, Contracts, leverage
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from alerts import AlertDesk, Floor, Moments, alert, alert_plan, shut
+from desk import BTC, INSTRUMENT, Contracts, leverage
 from enigma_core.alert import Mode
 from enigma_core.deciding import leverage_for
 from enigma_core.exiting import first_stops, tightest

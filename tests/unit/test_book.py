@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from desk import BTC, INSTRUMENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from desk import BTC, INSTRUMENT
 from enigma_core.book import Book, Position, Record
 from enigma_core.errors import MoneyError
 from enigma_core.model import (

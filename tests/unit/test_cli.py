@@ -15,9 +15,9 @@ from pathlib import Path
 import click as plain_click
 import pytest
 import rich_click as click
-from candle_files import rows, write
 from click.testing import CliRunner
 
+from candle_files import rows, write
 from enigma_core import cli
 from enigma_core.cli import options, trouble
 from enigma_core.errors import ConfigError, DataError

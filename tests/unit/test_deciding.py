@@ -9,11 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from desk import BTC, INSTRUMENT, Contracts, desk_plan, leverage, one_row
 from hypothesis import given
 from hypothesis import strategies as st
-from markets import START, plan, random_candles
 
+from desk import BTC, INSTRUMENT, Contracts, desk_plan, leverage, one_row
 from enigma_core.book import Book
 from enigma_core.deciding import Decider, Outcome, candidates, decision_id, leverage_for, unprotected
 from enigma_core.errors import ConfigError
@@ -30,6 +29,7 @@ from enigma_plugins.gates.confidence import Confidence
 from enigma_plugins.gates.exposure import Exposure
 from enigma_plugins.gates.score import Score
 from enigma_plugins.sizers.fixed_fraction import FixedFraction
+from markets import START, plan, random_candles
 
 E = 50_000.0
 SIDES = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])

@@ -13,11 +13,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 import numpy as np
 import pytest
-from desk import BTC, FREE, INSTRUMENT, Contracts, Desk, Prices, around, desk_plan, leverage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, plan, random_candles
 
+from desk import BTC, FREE, INSTRUMENT, Contracts, Desk, Prices, around, desk_plan, leverage
 from enigma_core.book import Book
 from enigma_core.engine import Record
 from enigma_core.lines import Floats
@@ -38,6 +37,7 @@ from enigma_plugins.gates.drawdown import Drawdown
 from enigma_plugins.gates.exposure import Exposure
 from enigma_plugins.gates.max_positions import MaxPositions
 from enigma_plugins.sizers.fixed_fraction import FixedFraction
+from markets import START, instrument, plan, random_candles
 
 E = 50_000.0
 HOUR = 3_600_000

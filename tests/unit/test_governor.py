@@ -5,11 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from markets import START
 
 from enigma_core.model import Order, Purpose, StateSet
 from enigma_core.plan import Risk
 from enigma_core.shells.governor import DAY, MINUTE, Governor
+from markets import START
 
 
 def order(n: int, ts: int, symbol: str = "A", purpose: Purpose = Purpose.ENTRY) -> Order:

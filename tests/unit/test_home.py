@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from ledger import decision, marked
 
 from enigma_core import database
 from enigma_core.errors import HomeError
 from enigma_core.home import Home, holder, home_path
+from ledger import decision, marked
 
 
 def test_the_folder_is_given_or_named_by_the_environment_or_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

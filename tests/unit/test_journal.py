@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger import decision, entry, fill, marked, started, stop
 
 from enigma_core import database, records
 from enigma_core.errors import HomeError, MoneyError
 from enigma_core.journal import GROUP, Journal, Memory
 from enigma_core.model import Sizing
+from ledger import decision, entry, fill, marked, started, stop
 
 
 @pytest.fixture

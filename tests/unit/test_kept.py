@@ -10,12 +10,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from alerts import Sending, sent
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, instrument, random_candles
-from runs import Given, on
 
+from alerts import Sending, sent
 from enigma_core.config import load
 from enigma_core.config.kept import FILE, Settings, kept
 from enigma_core.config.resolve import resolve
@@ -27,6 +25,8 @@ from enigma_core.plan import Plan
 from enigma_core.plugins import Catalogue
 from enigma_core.shells.changing import changed_plan
 from enigma_core.shells.stream import Session, run
+from markets import START, instrument, random_candles
+from runs import Given, on
 
 BAR = 300_000
 A = "AAA/USDT:USDT"

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, random_candles
-from told import NAN, PARTLY, WHOLE, Misbehaving, Rsi, Says, Told, ToldAtr
 
 from enigma_core.errors import ConfigError, DataError
 from enigma_core.faults import Quarantine
@@ -25,6 +23,8 @@ from enigma_core.plan import ConfidenceRule, Plan, Thresholds, Timeframes
 from enigma_core.rolling import Rolling
 from enigma_core.scoring import Evaluation, evaluate
 from enigma_plugins import indicators as shelf
+from markets import START, random_candles
+from told import NAN, PARTLY, WHOLE, Misbehaving, Rsi, Says, Told, ToldAtr
 
 MINUTE = 60_000
 ONE = Timeframes(primary="5m", secondary=None, available=("5m",))

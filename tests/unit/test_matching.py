@@ -8,16 +8,16 @@ from decimal import Decimal
 import msgspec
 import numpy as np
 import pytest
-from desk import BTC, FREE, INSTRUMENT, NO_SLIPPAGE, Prices, around
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START
 
+from desk import BTC, FREE, INSTRUMENT, NO_SLIPPAGE, Prices, around
 from enigma_core.market import BarsClosed, Funding, MarkSeen
 from enigma_core.matching import Costing, Settlements, SimulatedVenue, liquidation_price, slipped
 from enigma_core.model import Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
 from enigma_core.parts import Report
 from enigma_core.plan import Costs
+from markets import START
 
 HOUR = 3_600_000
 STEP = 300_000

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from ledger import SYMBOL, decision, entry, fill, marked, started, stop, stopped_out, trade
 
 from enigma_core import database
 from enigma_core.errors import HomeError
 from enigma_core.journal import Journal
 from enigma_core.model import StateSet
 from enigma_core.reading import Reader, fold, journal_path
+from ledger import SYMBOL, decision, entry, fill, marked, started, stop, stopped_out, trade
 
 ROUND = [[decision(1), entry(1)], [fill(1), stop(1)], [msgspec.structs.replace(stopped_out(1), fee=Decimal("0.7128")), trade(1)]]
 

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger import decision, entry, fill, marked, started, stop, trade
 
 from enigma_core import model, records
 from enigma_core.errors import HomeError
 from enigma_core.model import Sizing, Verdict
 from enigma_core.parts import Note
+from ledger import decision, entry, fill, marked, started, stop, trade
 
 amounts = st.decimals(allow_nan=False, allow_infinity=False, min_value=Decimal("-1e24"), max_value=Decimal("1e24"))
 

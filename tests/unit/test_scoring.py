@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, random_candles
-from told import NAN, PARTLY, WHOLE, Misbehaving, Rsi, Told, ToldAtr
 
 from enigma_core.errors import ConfigError
 from enigma_core.model import Class
 from enigma_core.parts import Indicator
 from enigma_core.plan import ConfidenceRule, Plan, Thresholds, Timeframes
 from enigma_core.scoring import Evaluation, evaluate, klass, quiet_bars, usable
+from markets import START, random_candles
+from told import NAN, PARTLY, WHOLE, Misbehaving, Rsi, Told, ToldAtr
 
 MINUTE = 60_000
 ONE = Timeframes(primary="5m", secondary=None, available=("5m",))

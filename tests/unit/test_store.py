@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger import decision, entry, fill, marked, stop, stopped_out, trade
 from sqlalchemy import create_engine
 from sqlmodel import Session, SQLModel, select
 
@@ -17,6 +16,7 @@ from enigma_core import store
 from enigma_core.journal import Journal
 from enigma_core.model import OrderEnded, StateSet, StreakReset
 from enigma_core.parts import Note
+from ledger import decision, entry, fill, marked, stop, stopped_out, trade
 
 MONEY = {
     "equity": {"equity"},

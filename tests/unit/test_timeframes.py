@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import START, random_candles
 
 from enigma_core.errors import ConfigError
 from enigma_core.model import Candles
 from enigma_core.timeframes import align, bucket_start, closed_index, day_end, fits, milliseconds, resample, resampled
+from markets import START, random_candles
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 

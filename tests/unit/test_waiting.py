@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from alerts import alert
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts import alert
 from enigma_core.alert import Alert, AlertWorked
 from enigma_core.database import connect
 from enigma_core.errors import Busy, HomeError

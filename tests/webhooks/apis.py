@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 import msgspec
+
 from desk import BTC, INSTRUMENT, Desk, desk_plan, one_row
 from desks import NOW, MemoryDesk
-
 from enigma_core.alert import Alert, AlertRefused, AlertWorked, Mode, Request
 from enigma_core.errors import ConfigError
 from enigma_core.journal import Journal

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from desks import NOW, MemoryDesk
 
+from desks import NOW, MemoryDesk
 from enigma_webhooks.alerts import read
 from enigma_webhooks.front.address import Network
 from enigma_webhooks.front.buckets import Failures

@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from apis import SECRETS, Api, TradedDesk, running
 from click.testing import CliRunner, Result
-from ledger import SYMBOL, decision, entry, fill, started, stop, stopped_out, trade
 
+from apis import SECRETS, Api, TradedDesk, running
 from enigma_core.alert import Alert, AlertRefused, AlertWorked, Request
 from enigma_core.errors import EnigmaError
 from enigma_core.home import Home
 from enigma_core.model import Order, Purpose
 from enigma_webhooks.commands.alert import alert
+from ledger import SYMBOL, decision, entry, fill, started, stop, stopped_out, trade
 
 SECRET = "wH4-7qTzRk2LmXcVbN9pYs6JdGfA0eUo"
 RECEIVED = 1_785_000_000_250

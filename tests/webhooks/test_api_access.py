@@ -9,12 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
-from apis import SECRETS, Api, Client, TradedDesk, bearer, running
 from litestar import Litestar, Router, get
 from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 from rich.pretty import pretty_repr
 
+from apis import SECRETS, Api, Client, TradedDesk, bearer, running
 from enigma_core.errors import ConfigError
 from enigma_core.model import CloseWanted, StateSet
 from enigma_webhooks.api import Access, Token

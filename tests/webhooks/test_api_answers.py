@@ -13,11 +13,11 @@ from typing import Any
 
 import httpx
 import pytest
-from apis import MARKUP, TREE, Api, Client, TradedDesk, running
-from desk import BTC
 from litestar import get
 from litestar.exceptions import HTTPException
 
+from apis import MARKUP, TREE, Api, Client, TradedDesk, running
+from desk import BTC
 from enigma_core.errors import Busy, HomeError
 from enigma_core.model import Decision, StateSet, StreakReset
 from enigma_core.parts import Feed

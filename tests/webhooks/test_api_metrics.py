@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from apis import Api, Client, TradedDesk, alerts, bearer, running
-from desk import BTC
 from litestar import get
 from litestar.exceptions import TooManyRequestsException
 from litestar.types import Receive, Scope, Send
 from prometheus_client.parser import text_string_to_metric_families
 from yaml import safe_load
 
+from apis import Api, Client, TradedDesk, alerts, bearer, running
+from desk import BTC
 from enigma_core.alert import AlertWorked
 from enigma_core.model import Order
 from enigma_webhooks.api import Metrics

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from apis import Api, Client, TradedDesk, running
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+
+from apis import Api, Client, TradedDesk, running
 
 schemathesis = pytest.importorskip("schemathesis")
 

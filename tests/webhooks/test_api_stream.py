@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from apis import SECRETS, Api, Client, TradedDesk, bearer, running, served
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from apis import SECRETS, Api, Client, TradedDesk, bearer, running, served
 from enigma_core.parts import Note
 from enigma_webhooks.api import Access, Stream, Token
 from enigma_webhooks.api.stream import LONGEST, QUEUE, STRANGERS, Event

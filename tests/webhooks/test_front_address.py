@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from posting import Door, buy, source
 
 from enigma_core.errors import ConfigError
 from enigma_webhooks.front.address import TRADINGVIEW, Untraceable, client, loopback, networks, trusted_networks
+from posting import Door, buy, source
 
 PROXY = "10.0.0.7"
 V6 = "2001:db8::7"

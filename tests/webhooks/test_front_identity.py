@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from desks import NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desks import NOW
 from enigma_core.alert import Request
 from enigma_webhooks.front.identity import WINDOW, digest, identity
 

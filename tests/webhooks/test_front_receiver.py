@@ -11,12 +11,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from desks import NOW, MemoryDesk
 from hypothesis import given
 from hypothesis import strategies as st
-from posting import JSON, SECRET, TEXT, Answer, Door, buy, source
 
+from desks import NOW, MemoryDesk
 from enigma_core.alert import AlertRefused
+from posting import JSON, SECRET, TEXT, Answer, Door, buy, source
 
 SECOND = 1000
 

@@ -16,14 +16,14 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from desks import NOW
 from hypothesis import given
 from hypothesis import strategies as st
-from posting import JSON, OTHER, SECRET, TEXT, Answer, Door, buy, source
 
+from desks import NOW
 from enigma_webhooks.front.buckets import Failures, TokenBucket
 from enigma_webhooks.front.keyring import Keyring
 from enigma_webhooks.front.strength import weakness
+from posting import JSON, OTHER, SECRET, TEXT, Answer, Door, buy, source
 
 PLAIN = {"ticker": "BTCUSDT.P", "action": "buy"}
 

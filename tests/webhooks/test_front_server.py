@@ -11,11 +11,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from desks import MemoryDesk
 from litestar import get
-from posting import OTHER, SECRET, buy, source
-from serving import exchanged, one_answer, request, served, status_of
 
+from desks import MemoryDesk
 from enigma_core.errors import ConfigError
 from enigma_webhooks.alerts import read
 from enigma_webhooks.app import Application, application
@@ -23,6 +21,8 @@ from enigma_webhooks.front.deadlines import Limits
 from enigma_webhooks.front.hosts import bare
 from enigma_webhooks.front.receiver import Receiver
 from enigma_webhooks.front.server import bound
+from posting import OTHER, SECRET, buy, source
+from serving import exchanged, one_answer, request, served, status_of
 
 QUICK = Limits(idle=0.15, headers=0.15, body=0.1)
 """Deadlines that a test need not wait for long. That nothing is closed too early is for the real ones to show."""

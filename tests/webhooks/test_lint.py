@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import rich_click as click
 from click.testing import CliRunner, Result
-from messages import ALL, SECRET, USERS_OWN
 
 from enigma_core.cli import Root
 from enigma_webhooks.commands.alert import COMMANDS, alert
+from messages import ALL, SECRET, USERS_OWN
 
 KEYS = [
     *("ok", "symbol", "exchange", "side", "position", "quantity", "quantity_unit", "price", "leverage", "stop", "take_profit"),

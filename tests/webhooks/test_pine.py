@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import rich_click as click
 from click.testing import CliRunner, Result
-from messages import SECRET
 
 from enigma_core.cli import Root
 from enigma_webhooks.alerts import Reading, read
 from enigma_webhooks.commands.alert import alert
 from enigma_webhooks.commands.alert_pine import SCRIPTS, source
+from messages import SECRET
 
 _PART = re.compile(r"""(quoted|number)\("(\w+)", ((?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*?)\)(?=$| |\n|\))|('[^'\n]*')""")
 

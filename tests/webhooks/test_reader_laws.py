@@ -10,11 +10,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from messages import ALL, SECRET
 
 from enigma_webhooks.alerts import MOST_BYTES, Reading, blanked, json_of
 from enigma_webhooks.alerts.reader import understood
 from enigma_webhooks.alerts.repair import repaired
+from messages import ALL, SECRET
 
 ANY = st.one_of(st.binary(max_size=400), st.text(max_size=400), st.text(alphabet="{}[]\":,'/*\\ \n0eE.-+x%$@=;&", max_size=200))
 PIECES = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from messages import ALL, BROKEN, SECRET, Message
 
 from enigma_webhooks.alerts import Reading, read
 from enigma_webhooks.alerts.reader import understood
+from messages import ALL, BROKEN, SECRET, Message
 
 ABSENT: dict[str, Any] = {
     "symbol": None,

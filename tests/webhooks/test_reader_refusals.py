@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from messages import SECRET
 
 from enigma_webhooks.alerts import MOST_BYTES, Reading, place_of, read
 from enigma_webhooks.alerts.reader import understood
+from messages import SECRET
 
 KEPT = Path(__file__).parent / "bad" / "inputs.jsonl"
 

@@ -12,10 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from desks import MemoryDesk
-from posting import OTHER, SECRET, buy
-from serving import exchanged, one_answer, request, status_of
 
+from desks import MemoryDesk
 from enigma_core.errors import ConfigError, PluginError
 from enigma_core.market import MarketEvent
 from enigma_core.parts import Command, Ports
@@ -23,6 +21,8 @@ from enigma_core.plan import Costs
 from enigma_webhooks.front.credentials import Credential
 from enigma_webhooks.front.server import bound
 from enigma_webhooks.service import SERVER_FILE, Source, TradingView, enigma_services
+from posting import OTHER, SECRET, buy
+from serving import exchanged, one_answer, request, status_of
 
 ADMIN: dict[str, Any] = {"tokens": {"desk": {"token": OTHER, "scope": "admin"}}}
 """So that only the webhook secret is missing."""
