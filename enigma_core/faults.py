@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -117,9 +119,21 @@ class Quarantine:
         """Indicators switched off, and why."""
         self._strikes: dict[str, deque[int]] = {}
         self._news: list[str] = []
+        self._counts = True
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Nothing counts inside: somebody only looks."""
+        self._counts = False
+        try:
+            yield
+        finally:
+            self._counts = True
 
     def strike(self, fault: Fault, ts: int) -> None:
         """One more fault at `ts` (ms)."""
+        if not self._counts:
+            return
         strikes = self._strikes.setdefault(fault.name, deque(maxlen=STRIKES))
         if not strikes or strikes[-1] != ts:
             strikes.append(ts)

@@ -167,6 +167,11 @@ class Journal:
         return self._last_ts
 
     @property
+    def backlog(self) -> int:
+        """Steps that wait for the disk."""
+        return len(self._waiting)
+
+    @property
     def failed(self) -> Exception | None:
         """What made the journal unable to write; None while all is well."""
         return self._failed

@@ -141,7 +141,10 @@ def _traded(
     observer: Observer,
 ) -> Summary:
     import asyncio
+    import gc
     import signal
+
+    import uvloop
 
     from enigma_core import shells
 
@@ -174,7 +177,12 @@ def _traded(
             loop.call_later(seconds, stop.set)
         return await shells.run(plan, home, stop=stop, observer=observe, catalogue=catalogue, settings=settings, fresh=fresh)
 
-    summary = asyncio.run(session())
+    # what was made so far lives as long as the run: the collector need not look through it again and again
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        summary = runner.run(session())
     if gone is not None:
         raise gone
     return summary

@@ -19,7 +19,7 @@ from enigma_core.faults import Quarantine
 from enigma_core.live import LiveEvaluator
 from enigma_core.market import BarsClosed, Funding, FundingSeen, Market
 from enigma_core.matching import SimulatedVenue
-from enigma_core.model import Candles, Fill, Instrument, Order, Purpose
+from enigma_core.model import Candles, Fill, Instrument, Order, Purpose, StateSet
 from enigma_core.parts import Note
 from enigma_core.plan import Plan
 from enigma_core.scoring import Evaluation
@@ -162,8 +162,9 @@ class Alerted:
             if type(record) is AlertWorked:
                 worked = self._accepted[record.id]
                 worked.outcome, worked.reason = record.outcome, record.reason
-            elif type(record) is Order:
-                halt = halt or self._governor.see(record)
+            if type(record) is Order or type(record) is StateSet:
+                halt = self._governor.see(record) or halt
+            if type(record) is Order:
                 if record.purpose in (Purpose.ENTRY, Purpose.CLOSE):
                     caused = cause or self._accepted.get(record.decision_id if record.purpose is Purpose.ENTRY else "")
                     if caused is not None:

@@ -86,7 +86,8 @@ class RunDesk:
         markets = {symbol: copy.copy(market) for symbol, market in engine.markets.items()}
         again = Engine(engine.plan, book, engine.instruments, engine.scorers, markets)
         alert = Alert(id="rehearsal", ts=self.now(), source="rehearsal", mode=mode, received=self._session.wall(), request=request)
-        records = again.step(alert)
+        with self._session.quarantine.asleep():
+            records = again.step(alert)
         decision = next((r for r in records if type(r) is Decision), None)
         for record in records:
             if type(record) is AlertWorked:
@@ -97,7 +98,8 @@ class RunDesk:
         ), decision
 
     def evaluation(self, symbol: str) -> Evaluation | None:
-        return self._session.engine.evaluation(symbol, self.now())
+        with self._session.quarantine.asleep():
+            return self._session.engine.evaluation(symbol, self.now())
 
     def watch(self, see: Callable[[Any], None]) -> Callable[[], None]:
         watchers = self._session.watchers

@@ -74,7 +74,8 @@ def note_of(record: object) -> Note | None:
             side = "long" if record.side > 0 else "short"
             return Note(record.ts, "entry", f"{record.symbol} {side}", f"{record.quantity} contracts at {record.leverage}x")
         case Trade():
-            return Note(record.exit_ts, "exit", f"{record.symbol} {record.side} closed", f"net {record.net:+,.2f} ({record.exit_reason})")
+            text = f"net {record.net:+,.2f} ({record.exit_reason})"
+            return Note(record.exit_ts, "exit", f"{record.symbol} {record.side} closed", text)
         case AlertWorked(outcome="refused" | "expired" | "superseded"):
             return Note(record.ts, "alert_refused", f"{record.symbol} alert {record.outcome}", f"{record.reason} ({record.id})")
         case AlertRefused():

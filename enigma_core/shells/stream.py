@@ -26,7 +26,7 @@ from enigma_core.engine import Engine, Record
 from enigma_core.errors import ConfigError, DataError, HomeError, PluginError
 from enigma_core.faults import Quarantine
 from enigma_core.home import Home
-from enigma_core.journal import Journal
+from enigma_core.journal import SHORT, Journal
 from enigma_core.live import LiveEvaluator
 from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, Voted
 from enigma_core.matching import since_entry
@@ -173,8 +173,8 @@ class Session:
         """With those of symbols that only the journal knows."""
         self.book = Book(plan.account.equity, self._listed)
         self._markets = {s: Market(s) for s in symbols}
-        self._quarantine = Quarantine()
-        self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self._quarantine) for s in symbols}
+        self.quarantine = Quarantine()
+        self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self.quarantine) for s in symbols}
         self.engine = Engine(plan, self.book, instruments, self._evaluators, self._markets)
         self._governor = Governor(plan.risk)
         self._venue: Venue | None = None
@@ -340,6 +340,8 @@ class Session:
             while not (following.done() or stopping.done()):
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
+                    if task.cancelled():
+                        raise PluginError("a task beside the engine was cancelled from outside: the run ends")
                     task.result()
             self.summary.reason = "the feed has ended" if following.done() else "stopped"
         finally:
@@ -454,7 +456,7 @@ class Session:
         self.summary.first_ts = self.summary.first_ts or event.ts
         self.summary.last_ts = event.ts
         records: list[Record | FundingSeen] = [*drive(self.engine, self._venue, event)]
-        records += (Note(event.ts, "indicator_off", "an indicator is switched off", n) for n in self._quarantine.news())
+        records += (Note(event.ts, "indicator_off", "an indicator is switched off", n) for n in self.quarantine.news())
         if self._announced:
             records += self._news_of_funding()
         self._since = event.ts
@@ -484,6 +486,8 @@ class Session:
                 see(record)
             if type(record) is Order or type(record) is StateSet:
                 halt = self._governor.see(record) or halt
+        if halt is None and self._journal.short:
+            halt = StateSet(ts=self.now(), state="REDUCE_ONLY", reason=SHORT)
         if halt is not None and self.book.trading_state == "ACTIVE":
             self.command(halt)
         return written

@@ -17,10 +17,14 @@ from typing import NamedTuple
 from enigma_core import database
 from enigma_core.alert import Alert, Receipt
 from enigma_core.errors import Busy, EnigmaError, HomeError
-from enigma_core.journal import Journal
+from enigma_core.journal import SHORT, Journal
 
 CAPACITY = 10_000
 """Alerts that may wait for the engine."""
+
+BACKLOG = 2_048
+"""Steps that may wait for the disk while alerts are still accepted: the journal itself makes whoever comes wait at twice as many,
+and that would hold up everything."""
 
 REMEMBERED = 100_000
 """Newest identities kept in memory; older ones are looked up in the journal."""
@@ -128,8 +132,10 @@ class Waiting:
         return receipts
 
     def _write(self, new: list[Alert]) -> Writing:
-        if len(self) + len(new) > self._capacity:
+        if len(self) + len(new) > self._capacity or self._journal.backlog >= BACKLOG:
             raise Busy(f"{len(self)} alerts wait already, and {self._capacity} may: send it again in a few seconds")
+        if self._journal.short and not all(alert.request.reduces for alert in new):
+            raise HomeError(SHORT)
         loop = asyncio.get_running_loop()
         writing = Writing(new)
         done = self._journal.write(new, self._moment())
@@ -200,9 +206,15 @@ class Waiting:
 
 
 def unworked(path: Path) -> list[Alert]:
-    """The alerts in the journal at `path` that were acknowledged and never worked: those that only reduce first, else in order."""
+    """The alerts in the journal at `path` that were acknowledged and never worked, those of one symbol in the order they came.
+
+    Symbols whose first only reduces come first. No exit overtakes an entry that it was meant for.
+    """
     from enigma_core.reading import Reader
 
     with Reader(path) as reader:
         waiting = reader.waiting_alerts()
-    return sorted(waiting, key=lambda alert: not alert.request.reduces)
+    exits: dict[str, bool] = {}
+    for alert in waiting:
+        exits.setdefault(alert.request.symbol, alert.request.reduces)
+    return sorted(waiting, key=lambda alert: not exits[alert.request.symbol])

@@ -134,13 +134,13 @@ def test_x07_orders_and_stops_fit_the_position_whatever_has_filled(
 )
 def test_p01_scores_of_the_built_in_indicators_are_the_same_bit_for_bit(seeds: list[int], gaps: float, cuts: list[float]) -> None:
     candles = {s: random_candles(s, 900, seed, gaps=gaps) for s, seed in zip(SYMBOLS, seeds, strict=False)}
-    flags = {"feed.use": "synthetic", "gates.score.min": 35.0, "timeframes.primary": "15m"}
+    flags = {"feed.use": "synthetic", "gates.score.min": 35.0, "timeframes.primary": "15m", "services.*": False}
     plan = options.planned(None, None, (), flags)[0]
     assert_same_whenever_it_dies(on(plan, Given(candles=candles, instruments={s: instrument(s) for s in candles})), cuts)
 
 
 def test_p01_a_synthetic_market_with_all_that_a_venue_shows_goes_on_the_same() -> None:
-    flags = {"feed.use": "synthetic", "feed.count": 2, "gates.score.min": 30.0, "gates.confidence.min": 0.5}
+    flags = {"feed.use": "synthetic", "feed.count": 2, "gates.score.min": 30.0, "gates.confidence.min": 0.5, "services.*": False}
     plan = options.planned(None, None, (), flags)[0]
     feed = plan.feed
     assert isinstance(feed, Synthetic)

@@ -29,6 +29,8 @@ T = 1_741_219_200_000
 class Slow:
     """A journal whose disk answers when the test says so."""
 
+    backlog, short = 0, False
+
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.path = journal.path
@@ -352,15 +354,18 @@ def test_i08_a_thousand_messages_of_yesterday_are_duplicates_after_a_restart(tmp
     on(tmp_path, again)
 
 
-def test_what_was_not_worked_is_found_again_with_what_only_reduces_first(tmp_path: Path) -> None:
+def test_what_was_not_worked_is_found_again_exits_first_but_none_before_the_entry_it_was_meant_for(tmp_path: Path) -> None:
+    words = [("long", "BTC"), ("close", "SOL"), ("short", "XRP"), ("close", "BTC"), ("reduce", "ETH"), ("long", "ETH")]
+
     async def work(waiting: Waiting, opened: Journal) -> None:
-        for n, word in enumerate(["long", "close", "short", "reduce", "cancel"]):
-            await waiting.accept([alert(word, id=f"A{n}-{word}")])
-        done = AlertWorked(ts=T, id="A1-close", source="s", symbol="", outcome="closed", reason="")
+        for n, (word, base) in enumerate(words):
+            await waiting.accept([alert(word, id=f"{n} {word}", symbol=f"{base}/USDT:USDT")])
+        done = AlertWorked(ts=T, id="1 close", source="s", symbol="", outcome="closed", reason="")
         opened.write([done], T).result()
 
     on(tmp_path, work)
-    assert [a.id for a in unworked(tmp_path / "paper.sqlite")] == ["A3-reduce", "A4-cancel", "A0-long", "A2-short"]
+    found = [a.id for a in unworked(tmp_path / "paper.sqlite")]
+    assert found == ["4 reduce", "5 long", "0 long", "2 short", "3 close"]
 
 
 def test_an_alert_is_never_written_as_worked_twice(tmp_path: Path) -> None:

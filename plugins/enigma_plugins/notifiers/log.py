@@ -22,9 +22,12 @@ class Log(Notifier, frozen=True, kw_only=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="the level notes are logged at")] = "info"
 
     async def send(self, note: Note) -> None:
+        logger, level = logging.getLogger(LOGGER), logging.getLevelNamesMapping()[self.level.upper()]
+        if not logger.isEnabledFor(level):
+            return
         text = f"{note.event}: {note.title}" + (f" - {note.text}" if note.text else "")
         line = "".join(c if c.isprintable() else " " for c in text)
-        logging.getLogger(LOGGER).log(logging.getLevelNamesMapping()[self.level.upper()], "%s", line, extra={"note": note})
+        logger.log(level, "%s", line, extra={"note": note})
 
 
 @hookimpl

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 
 import msgspec
 
 from enigma_core.alert import Request
+
+_encode = msgspec.json.Encoder().encode
 
 WINDOW = 60_000
 """For so long, ms, a message without any time is taken for the same as an earlier one that reads alike."""
@@ -66,4 +67,4 @@ def _asked(source: str, request: Request) -> tuple[object, ...]:
 
 def _hashed(*parts: object) -> str:
     """Twenty letters and digits, fit for a client order id."""
-    return base64.b32encode(hashlib.sha256(msgspec.json.encode(parts)).digest()[:15])[:20].decode().lower()
+    return hashlib.sha256(_encode(parts)).hexdigest()[:20]

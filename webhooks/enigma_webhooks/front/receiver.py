@@ -12,12 +12,13 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
-from enigma_core.alert import Alert, AlertRefused, Request
+from enigma_core.alert import Alert, AlertRefused, Receipt, Request
 from enigma_core.errors import Busy, HomeError
 from enigma_core.parts import Desk
 from enigma_webhooks.alerts.places import place_of
@@ -36,6 +37,8 @@ PREFIX = "/webhooks/"
 MOST_BYTES = 16_384
 MOST_TIME = 2.5
 """Seconds until a sender is answered, whatever happens: TradingView waits three."""
+REPEATED, REPEATED_BYTES = 4_096, 1_024
+"""How many accepted messages are known by their bytes, and how long such a message may be."""
 MOST_AHEAD = 30_000
 """ms by which a message may come from the future."""
 
@@ -81,6 +84,20 @@ class Refusal(Exception):
         self.reason = reason
 
 
+class Made:
+    """What a message asks for: an alert for each of its orders, or why that order asks for nothing."""
+
+    __slots__ = ("alerts",)
+
+    def __init__(self) -> None:
+        self.alerts: list[Alert | str] = []
+
+    @property
+    def lasting(self) -> bool:
+        """True where the same message is the same alerts whenever it comes."""
+        return all(isinstance(alert, str) or alert.window is None for alert in self.alerts)
+
+
 class Receiver:
     """The door for alerts, by source. `now` is the wall clock in ms, `clock` a monotonic one in seconds.
 
@@ -109,6 +126,8 @@ class Receiver:
         self.failures = failures or Failures(clock)
         self._answered = answered
         self._nobody = Keyring()
+        self._made: OrderedDict[tuple[object, ...], Made] = OrderedDict()
+        """What messages with the right secret came to: one that is sent again, to the byte, is not read again."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -154,12 +173,23 @@ class Receiver:
         shown |= signed
         if not shown and self.failures.suspect(sender) and not _glimpsed(keys, body):
             return answers.TOO_MANY
+        again = (name, token, *heads.secrets, body)
+        if not signed and (made := self._made.get(again)) is not None and source is not None:
+            try:
+                return await self._accept(made, began)
+            except Refusal as refusal:
+                return await self._told(source, answers.refused(refusal.status, refusal.reason), body, began, refusal.reason)
         readings = self.read(body)
         if (not shown and not _authentic(keys, readings)) or source is None:
             self.failures.count(sender)
             return answers.UNAUTHORIZED
         try:
-            return await self._take(source, readings, body, heads.id.decode("latin-1") if signed else "", began)
+            made = self._make(source, readings, body, heads.id.decode("latin-1") if signed else "")
+            if made.lasting and not signed and len(body) <= REPEATED_BYTES:
+                self._made[again] = made
+                if len(self._made) > REPEATED:
+                    self._made.popitem(last=False)
+            return await self._accept(made, began)
         except Refusal as refusal:
             (reason,) = scrubbed((refusal.reason,), _secrets(keys, readings))
             answer = answers.refused(refusal.status, reason, place_of(refusal.reason))
@@ -172,7 +202,8 @@ class Receiver:
             found |= keys.holds(each)
         return found
 
-    async def _take(self, source: AlertSource, readings: Sequence[Reading], body: bytes, key: str, began: float) -> Answer:
+    def _make(self, source: AlertSource, readings: Sequence[Reading], body: bytes, key: str) -> Made:
+        """The alerts that a message with the right secret asks for. Raises `Refusal`."""
         if not source.enabled:
             raise Refusal(422, f"the source {source.name} is switched off: set its enabled to true")
         faulty = [(i, each) for i, each in enumerate(readings, 1) if not each.ok]
@@ -181,16 +212,13 @@ class Receiver:
             reason = reading.error or "this cannot be read"
             raise Refusal(reading.status, reason if len(readings) == 1 else f"{reason} (order {i} of {len(readings)})")
         received = self.now()
-        alerts: list[Alert | None] = []
-        outcomes: list[dict[str, Any]] = []
+        made = Made()
         copies: dict[tuple[object, ...], int] = {}
         kept = _kept(body, source.keys, readings)
         for reading in readings:
             request = reading.request
             if request is None or reading.test or not reading.asks:
-                why = "this is a test alert" if reading.test else "it asks for nothing"
-                alerts.append(None)
-                outcomes.append({"status": "ignored", "reason": why})
+                made.alerts.append("this is a test alert" if reading.test else "it asks for nothing")
                 continue
             request = self._placed(request, received)
             if key:
@@ -198,31 +226,36 @@ class Receiver:
             known = same(source.name, request)
             copies[known] = copy = copies.get(known, -1) + 1
             text = kept if kept is not None and len(readings) == 1 else _canonical(request).decode()
-            alert = self._alert(source, request, received, text, copy, reading)
-            alerts.append(alert)
-            outcomes.append({"status": "accepted", "id": alert.id})
+            made.alerts.append(self._alert(source, request, received, text, copy, reading))
+        return made
+
+    async def _accept(self, made: Made, began: float) -> Answer:
+        """Have the alerts written down. Raises `Refusal` where one of them is known with another content."""
+        new = [alert for alert in made.alerts if isinstance(alert, Alert)]
+        receipts: Iterator[Receipt] = iter(())
+        if new:
+            if self.desk.state == "stopping":
+                return answers.unavailable("the run is ending")
+            try:
+                async with asyncio.timeout(max(0.0, MOST_TIME - (self.clock() - began))):
+                    receipts = iter(await self.desk.accept(new))
+            except Busy:
+                return answers.unavailable("too many alerts wait")
+            except HomeError:
+                return answers.unavailable("it could not be written down")
+            except TimeoutError:
+                return answers.unavailable("writing it down takes too long")
+        outcomes: list[dict[str, Any]] = []
+        for alert in made.alerts:
+            if isinstance(alert, str):
+                outcomes.append({"status": "ignored", "reason": alert})
+                continue
+            outcomes.append({"status": next(receipts), "id": alert.id})
             if alert.warnings:
                 outcomes[-1]["warnings"] = alert.warnings
-        new = [alert for alert in alerts if alert is not None]
-        if not new:
-            return answers.accepted(outcomes)
-        if self.desk.state == "stopping":
-            return answers.unavailable("the run is ending")
-        try:
-            async with asyncio.timeout(max(0.0, MOST_TIME - (self.clock() - began))):
-                receipts = iter(await self.desk.accept(new))
-        except Busy:
-            return answers.unavailable("too many alerts wait")
-        except HomeError:
-            return answers.unavailable("it could not be written down")
-        except TimeoutError:
-            return answers.unavailable("writing it down takes too long")
-        for each, outcome in zip(alerts, outcomes, strict=True):
-            if each is not None:
-                outcome["status"] = next(receipts)
-                if outcome["status"] == "conflict":
-                    what = each.request.key or each.id
-                    raise Refusal(409, f"the id {what!r} is known with another content: nothing of this message is done")
+            if outcomes[-1]["status"] == "conflict":
+                what = alert.request.key or alert.id
+                raise Refusal(409, f"the id {what!r} is known with another content: nothing of this message is done")
         return answers.accepted(outcomes)
 
     def _placed(self, request: Request, received: int) -> Request:
