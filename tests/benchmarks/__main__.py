@@ -12,6 +12,7 @@ from dataclasses import asdict
 from bench_alerts import alerts
 from bench_history import w1, w2, w3
 from bench_live import live, scan
+from bench_order import order
 from bench_process import help_, process
 from measuring import Finding, machine
 
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[bool], Finding]] = {
     "scan": scan,
     "help": help_,
     "alerts": alerts,
+    "order": order,
 }
 
 

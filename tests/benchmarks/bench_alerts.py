@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ def _one(db: sqlite3.Connection, query: str) -> int:
 
 
 @contextlib.contextmanager
-def running(home: Path) -> Iterator[str]:
+def running(home: Path, sets: Sequence[str] = ()) -> Iterator[str]:
     """A run on a synthetic market with its receiver, while inside: where alerts go.
 
     Its indicators have seen two months before, so that every alert is evaluated, gates and all.
@@ -147,6 +147,7 @@ def running(home: Path) -> Iterator[str]:
     before = [*enigma(), *market, "--speed", "0", "--no-services", "--for", "4"]
     subprocess.run(before, cwd=home, env=environment, check=True, capture_output=True)
     command = [*enigma(), *market, "--speed", "1", "--service", "tradingview", "--port", "0"]
+    command += [word for each in sets for word in ("--set", each)]
     with started(command, environment, home) as process:
         note = home / "server.json"
         _until(note.exists, process)
