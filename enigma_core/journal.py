@@ -370,6 +370,8 @@ class Memory:
 
     path = None
     failed: Exception | None = None
+    short = False
+    backlog = 0
 
     def __init__(self) -> None:
         self.steps: list[tuple[int, Sequence[Record]]] = []

@@ -34,9 +34,10 @@ from enigma_plugins.gates.score import Score
 from enigma_plugins.gates.spread import Spread
 from enigma_plugins.gates.trading_state import TradingState
 from enigma_plugins.gates.trend import Trend
+from enigma_plugins.gates.veto import Veto
 
 SYMBOL = "BTC/USDT:USDT"
-MARKET_GATES: tuple[type[MarketGate], ...] = (Score, Confluence, Confidence, Alignment, Trend, Spread, Liquidity)
+MARKET_GATES: tuple[type[MarketGate], ...] = (Score, Confluence, Confidence, Alignment, Trend, Spread, Liquidity, Veto)
 ACCOUNT_GATES: tuple[type[AccountGate], ...] = (
     Drawdown,
     CircuitBreaker,
