@@ -66,7 +66,7 @@ class Amounts:
                         f"{clipped(field.key)}: {clipped(value)!r} is in no unit known; expected %, $, @ or none", field.at
                     )
                 value = found[2]
-        number = self.decimal(field._replace(value=value if value is field.value else Numeral(value)))
+        number = self.decimal(field if value is field.value else field._replace(value=Numeral(value)))
         stated = self._fields.best("unit")
         if stated is not None and isinstance(stated.value, str) and stated.value.strip():
             resolved(stated)
@@ -101,7 +101,9 @@ class Amounts:
             if field.rank and not any(c.isdigit() for c in text):
                 self._notes.append((field.at, f"{clipped(field.key)} {clipped(text)} is no price; it was left out"))
                 return None
-            field = field._replace(value=_MONEY_SIGN.sub("", text) if len(text) <= NUMBER_MOST else text)
+            bare = _MONEY_SIGN.sub("", text) if len(text) <= NUMBER_MOST else text
+            if bare != value:
+                field = field._replace(value=bare)
         elif type(value) is bool:
             self._notes.append((field.at, f"{clipped(field.key)} is a truth value, no price; it was left out"))
             return None
