@@ -31,6 +31,9 @@ from enigma_core.projection import project
 GROUP = 256
 """Steps committed together at most."""
 
+CROWD, PAUSE = 4, 0.002
+"""After a commit of so many steps the next waits so long, s, for more of them."""
+
 CAPACITY = 4096
 """Steps that may wait for the disk; then `Journal.write` waits too."""
 
@@ -269,6 +272,9 @@ class Journal:
             with self._work:
                 self._busy = False
                 self._done.notify_all()
+            if len(batch) >= CROWD and not self._closing:
+                # many come: together they cost the disk and the interpreter's lock less; who comes alone never waits
+                time.sleep(PAUSE)
         with suppress(sqlite3.Error):
             if not self._failed:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
