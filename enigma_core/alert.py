@@ -36,6 +36,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     position: Stance | None = None
     previous: Stance | None = None
     closes: Literal["long", "short"] | None = None
+    position_size: Decimal | None = None
+    """How much it says is held afterwards, base currency, without its sign."""
     quantity: Decimal | None = None
     unit: Unit = "base"
     price: Decimal | None = None
@@ -52,8 +54,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     indicators: dict[str, float] = {}
 
     @property
+    def opposed(self) -> bool:
+        """True for a word that goes against the position it ends in: a sale after which a long is held."""
+        return {self.action, self.position} == {"long", "short"}
+
+    @property
+    def trims(self) -> bool:
+        """True where that position was held before too: then the order took some of it off, and opened nothing."""
+        return self.opposed and self.previous == self.position
+
+    @property
     def reduces(self) -> bool:
         """True when all it asks for is less."""
+        if self.trims:
+            return True
         if self.position is not None:
             return self.position == "flat"
         return self.action in ("close", "reduce", "cancel", "halt")

@@ -114,6 +114,11 @@ def wish(request: Request, mode: Mode, held: int, mark: Mark | None) -> Wish:
         return Wish(reduce=True) if held else Wish(reason="nothing is held that could be reduced")
     if _about_another(request, mark):
         return Wish(outcome="superseded", reason="a later message says that this position is gone already")
+    if request.opposed and request.position is not None:
+        if held == SIDES[request.position]:
+            return Wish(reduce=True)
+        if request.trims:
+            return Wish(leave=bool(held), reason=f"it takes some off a {request.position}, and none is held")
     stance = stance_of(request, held)
     if stance is None:
         return Wish(reason="nothing is held that could be reversed" if request.action == "reverse" else "it asks for nothing")
@@ -136,6 +141,25 @@ def wish(request: Request, mode: Mode, held: int, mark: Mark | None) -> Wish:
     if held and not stated:
         return Wish(enter=side, outcome="held", reason=f"a {NAMES[held]} is held; the vote counts at the next evaluation")
     return Wish(leave=bool(held), enter=side)
+
+
+def taken_off(request: Request, held: Decimal, price: float, equity: Decimal, instrument: Instrument) -> Decimal | None:
+    """How many contracts of `held` go where some are to be taken off; None for all.
+
+    A message that says how much it sells and how much it keeps means that share: what it trades need not be as large as what is
+    held here. Percent are of the position.
+    """
+    rest = request.position_size
+    if request.quantity is None:
+        return None if rest is None else max(held - instrument.contracts(rest), Decimal(0))
+    if rest is not None and request.unit == "base":
+        share = request.quantity / (request.quantity + rest)
+    elif request.unit == "percent":
+        share = request.quantity / 100
+    else:
+        base = base_quantity(request, price, equity, instrument)
+        return None if base is None else min(instrument.contracts(base), held)
+    return min(held, held * share // instrument.lot * instrument.lot)
 
 
 def too_old(alert: Alert, now: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from decimal import Decimal
 from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 
 from enigma_core.alert import Alert, AlertWorked, Outcome, Request
-from enigma_core.alerting import SIDES, Mark, Wish, base_quantity, marked, no_amount, wish
+from enigma_core.alerting import SIDES, Mark, Wish, base_quantity, marked, no_amount, taken_off, wish
 from enigma_core.deciding import Ask
 from enigma_core.gating import ask_market, unasked
 from enigma_core.market import Voted
@@ -94,8 +95,11 @@ class Answering:
         if not what.enter:
             if not what.leave:
                 return self._done(alert, ts, out, what.outcome, what.reason)
+            filled = request.symbol in self._engine.book.positions
             self._engine.leave(request.symbol, ts, "alert", out)
-            return self._done(alert, ts, out, "closed", "what is held is closed")
+            if not filled:
+                return self._done(alert, ts, out, "cancelled", "an entry that had not filled yet is called off")
+            return self._done(alert, ts, out, "closed", "what is held is being closed")
         self._cast(alert, what.enter, ts, out)
         if what.leave:
             self._engine.leave(request.symbol, ts, "alert", out)
@@ -103,8 +107,16 @@ class Answering:
                 self.awaited[request.symbol] = Awaited(alert, what.enter)
                 return out
         elif what.outcome == "held":
+            rest = request.position_size
+            if request.action is None and rest is not None and what.enter == held and self._more_than(request.symbol, rest):
+                return self._reduce(alert, ts, out)
             return self._done(alert, ts, out, "held", what.reason)
         return self._enter(alert, what.enter, ts, out)
+
+    def _more_than(self, symbol: str, rest: Decimal) -> bool:
+        """True where more than `rest`, in base currency, is held."""
+        position = self._engine.book.positions.get(symbol)
+        return position is not None and position.quantity > self._engine.instruments[symbol].contracts(rest)
 
     def _apart(self, request: Request) -> bool:
         """True where `request` closes one side only, and an entry on the other waits: it says nothing of that."""
@@ -215,11 +227,11 @@ class Answering:
         if reason := no_amount(alert.request):
             return self._done(alert, ts, out, "refused", reason)
         instrument = self._engine.instruments[symbol]
-        base = base_quantity(alert.request, float(position.mark), self._engine.book.equity, instrument)
-        off = position.quantity if base is None else instrument.contracts(base)
-        if not off:
-            return self._done(alert, ts, out, "nothing", f"{base} is less than the smallest order")
-        if off >= position.quantity:
+        held, equity = position.quantity, self._engine.book.equity
+        off = taken_off(alert.request, held, float(position.mark), equity, instrument)
+        if off is not None and not off:
+            return self._done(alert, ts, out, "nothing", "what it takes off is less than the smallest order, or off already")
+        if off is None or off >= held:
             self._engine.leave(symbol, ts, "alert", out)
             return self._done(alert, ts, out, "closed", "all of what is held is closed")
         self._engine.cut(symbol, off, _short(alert.id), ts, out)

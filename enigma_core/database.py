@@ -108,6 +108,8 @@ def create(path: Path, stamp: Stamp, connect: Connect = connect) -> None:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             db.close()
+        # it holds positions and what people have sent
+        os.chmod(new, 0o600)
         # a -wal left behind by a file that was taken away would be played into the new one
         set_aside(path)
         os.rename(new, path)

@@ -110,7 +110,7 @@ def asked_stop(wanted: Decimal, side: Side, price: float, instrument: Instrument
     if level < side * price:
         return {ASKED: level}
     where = "below" if side > 0 else "above"
-    faults.append(f"{ASKED}: a stop at {wanted} was asked for, which is not {where} the price {price:g}; ours holds alone")
+    faults.append(f"{ASKED}: a stop at {wanted} was asked for, which is not {where} the price {price:g}; our own stop is used")
     return {}
 
 
@@ -122,7 +122,9 @@ def asked_aim(entry: Order, side: Side, price: float, instrument: Instrument, fa
     if side * (level - price) > 0:
         return [Aim(ASKED, level, 1.0, False)]
     where = "above" if side > 0 else "below"
-    faults.append(f"{ASKED}: a target at {entry.target} was asked for, which is not {where} the entry {price:g}; ours hold")
+    faults.append(
+        f"{ASKED}: a target at {entry.target} was asked for, which is not {where} the entry {price:g}; our own targets are used"
+    )
     return []
 
 

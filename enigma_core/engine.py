@@ -16,7 +16,7 @@ import numpy as np
 from enigma_core.alert import Alert, AlertWorked
 from enigma_core.answering import Answering
 from enigma_core.book import Book, Position
-from enigma_core.deciding import Decider, asked_aim, asked_stop
+from enigma_core.deciding import ASKED, Decider, asked_aim, asked_stop
 from enigma_core.exiting import aims, closings, first_stops, shares, stop_lines, tightest
 from enigma_core.gating import ask_market, clears_streak
 from enigma_core.market import BarsClosed, Market, Voted
@@ -354,7 +354,11 @@ class Engine:
 
     @staticmethod
     def _tell(faults: Sequence[str], symbol: str, ts: int, out: list[Record]) -> None:
-        out.extend(Note(ts, "exit_fault", f"{symbol}: an exit rule failed; the stop in force stays", text) for text in faults)
+        for text in faults:
+            if text.startswith(f"{ASKED}:"):
+                out.append(Note(ts, "alert_refused", f"{symbol}: a wish of an alert is not granted", text))
+            else:
+                out.append(Note(ts, "exit_fault", f"{symbol}: an exit rule failed; the stop in force stays", text))
 
     # recovery
 

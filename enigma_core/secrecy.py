@@ -49,7 +49,7 @@ _PAIRS = (
     # a colon follows many a word in prose: only what is hardly one
     re.compile(
         r"(?P<before>(?<![A-Za-z0-9])(?i:(?:[A-Za-z0-9]{1,40}[_\-]){1,8}(?:secret|token|key|sign|signature|pass|password|passphrase)"
-        rf"|secret|password|passphrase|passwd|apikey)\s*:\s*)(?P<value>{_QUOTED}|{_BARE})"
+        rf"|secret|password|passphrase|passwd|apikey)\s*:\s*)(?P<value>{_QUOTED}|(?![a-z]{{1,12}}(?:[\s.,;]|$)){_BARE})"
     ),
 )
 

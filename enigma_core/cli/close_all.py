@@ -23,9 +23,13 @@ def close_all(home: str | None, wait: float, reason: str, as_json: bool) -> None
     else. The file HALT in the run's folder is all there is to it.
     """
     from enigma_core.home import holder, home_path
+    from enigma_core.reading import journal_path
     from enigma_core.shells import control
 
     folder = home_path(home)
+    if not holder(folder):
+        # a folder where nothing ever ran is a wrong folder: the run that is meant would go on
+        journal_path(folder)
     control.halt(folder, reason)
     answer = _settled(folder, wait if holder(folder) else 0)
     running = holder(folder)
@@ -34,7 +38,8 @@ def close_all(home: str | None, wait: float, reason: str, as_json: bool) -> None
 
         from enigma_core import report
 
-        click.echo(msgspec.json.format(msgspec.json.encode(report.ready({**answer, "process": running})), indent=2))
+        told = {**answer, "process": running, "file": str(folder / control.HALT)}
+        click.echo(msgspec.json.format(msgspec.json.encode(report.ready(told)), indent=2))
     else:
         _say(answer, running, folder)
     if running and not (answer["halted"] and not answer["open_positions"]):

@@ -47,6 +47,9 @@ Styled = tuple[str, str]
 WORD = 6
 """Letters of the longest word for what happened that keeps its column."""
 
+PLACES = 10
+"""Of a price as a venue writes it; more are those of a mean."""
+
 ALERTS_A_SECOND = 20
 """Lines about alerts; a storm of them is counted, not printed."""
 
@@ -72,7 +75,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def when(ts: int) -> str:
-    """`ts` (ms) as a person reads it, UTC."""
+    """`ts` (ms) as a person reads it, UTC; a dash for before the market's first moment."""
+    if ts <= 0:
+        return f"{'-':<16}"
     try:
         return datetime.fromtimestamp(ts / 1000, UTC).strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError, OSError):
@@ -109,8 +114,8 @@ def gain(value: Decimal) -> str:
 
 
 def price(value: Decimal) -> str:
-    """A price with all its places, thousands apart."""
-    return f"{value:,f}"
+    """A price with all its places, thousands apart; a mean of several fills without the zeros that money has."""
+    return f"{value.normalize() if -value.as_tuple().exponent > PLACES else value:,f}"  # type: ignore[operator]
 
 
 def percent(fraction: float | None, places: int = 1) -> str:

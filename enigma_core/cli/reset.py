@@ -57,10 +57,12 @@ def _written(folder: Path, wanted: object) -> None:
     from enigma_core.shells import control
 
     assert isinstance(wanted, control.Wanted)
+    if wanted.command == "resume" and (folder / control.HALT).exists():
+        (folder / control.HALT).unlink(missing_ok=True)
+        if not any((folder / name).exists() for name in ("paper.sqlite", "live.sqlite")):
+            return
     path = journal_path(folder)
     stamp = database.stamp(path)
     with Home.open(folder) as home, home.journal(stamp.mode, stamp.identity) as journal:
-        if wanted.command == "resume":
-            (folder / control.HALT).unlink(missing_ok=True)
         ts = journal.last_ts or 0
         journal.write([wanted.at(ts)], ts)

@@ -82,6 +82,7 @@ def run(
     from enigma_core import config as settings
     from enigma_core.config.kept import FILE as KEPT
     from enigma_core.config.kept import Settings, kept
+    from enigma_core.config.tree import leaves
     from enigma_core.home import Home, home_path
 
     flags = {
@@ -98,7 +99,8 @@ def run(
     changed = kept(home_path(home))
     plan, tree, catalogue = options.planned(config, strategy, sets, flags, changed)
     if changed:
-        tree.notes.append(f"settings changed while an earlier run was on are in force: {home_path(home) / KEPT} has them")
+        paths = ", ".join(path for path, _ in leaves("", changed))
+        tree.notes.append(f"settings changed while an earlier run was on are in force ({home_path(home) / KEPT}): {paths}")
 
     def load(values: Mapping[str, Any]) -> Tree:
         given = {path: value for path, value in flags.items() if value is not None}
@@ -117,7 +119,9 @@ def run(
     again += [word for name in services for word in ("--service", name)] + ["--no-services"] * no_services
     again += ["--host", host] if host is not None else []
     again += ["--port", str(port)] if port is not None else []
-    again += [word for setting in sets for word in ("--set", setting)] + [word for pair in pairs for word in ("-p", pair)]
+    again += [word for setting in sets for word in ("--set", _unhidden(setting))] + [
+        word for pair in pairs for word in ("-p", pair)
+    ]
     with Home.open(home) as held:
         held.told[:0] = tree.notes
         if as_json:
@@ -129,6 +133,14 @@ def run(
             out.print()
             out.print(_table(summary, stream))
             _hints(out, summary, again, home)
+
+
+def _unhidden(setting: str) -> str:
+    """A setting of the command line as it may be repeated; what may hold a secret is left out."""
+    from enigma_core.config import masked
+
+    path, _, value = setting.partition("=")
+    return f"{path}=..." if masked(path, value) != value or (path.startswith("notifiers.") and "://" in value) else setting
 
 
 def _traded(

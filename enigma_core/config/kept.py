@@ -14,12 +14,15 @@ from enigma_core.config.describe import secret
 from enigma_core.config.resolve import resolve
 from enigma_core.config.sources import read
 from enigma_core.config.tree import EVERY_OTHER, Layer, Tree, leaves, reference, written_out
-from enigma_core.errors import ConfigError, HomeError
+from enigma_core.errors import ConfigError, EnigmaError, HomeError
 from enigma_core.plan import Plan
 from enigma_core.plugins import Catalogue
 
 FILE = "settings.json"
 """In the run's folder: what was changed, as a tree like the configuration's."""
+
+FIXED = ("mode", "services", "executor", "account")
+"""Sections that no running run lets itself be told: who may reach it, with whose money it trades."""
 
 Load = Callable[[Mapping[str, Any]], Tree]
 """All layers, with these values between the strategy and the environment."""
@@ -58,7 +61,11 @@ class Settings:
             if value is None:
                 _drop(values, path.split("."))
                 continue
+            if path.split(".")[0] in FIXED:
+                raise ConfigError(f"{path} belongs to how a run is started: change it in the configuration file, and start again")
             for at, one in leaves(path, value):
+                if at.startswith("notifiers.") and "://" in json.dumps(one):
+                    raise ConfigError(f'{at} is an address that may hold a token: refer to it, as in [{{"env": "ENIGMA_NOTIFY"}}]')
                 if secret(at) and not reference(one):
                     raise ConfigError(f'{at} is a secret and must not be sent; refer to it: {{"env": NAME}}')
             # what is kept is nobody's else to change
@@ -68,7 +75,13 @@ class Settings:
         for path, value in changes.items():
             if value is not None and (over := _overruled(tree, path, value)):
                 raise ConfigError(f"{over} is set by what is stronger ({tree.origin(over)}): change it there")
-        return resolve(tree, self._catalogue), tree, values
+        plan = resolve(tree, self._catalogue)
+        try:
+            for symbol in plan.symbols:
+                plan.instrument(symbol)
+        except EnigmaError as error:
+            raise ConfigError(f"symbols: {error}") from error
+        return plan, tree, values
 
     def keep(self, tree: Tree, values: dict[str, Any]) -> None:
         """Have `values` in force, now and for later runs. Raises `HomeError` where they cannot be written."""

@@ -322,7 +322,9 @@ def test_cancel_calls_off_a_working_entry_and_nothing_else() -> None:
     [
         ({"quantity": Decimal("0.01")}, 14),
         ({"quantity": Decimal(10), "unit": "contracts"}, 14),
-        ({"quantity": Decimal("5.01"), "unit": "percent"}, 14),
+        ({"quantity": Decimal(50), "unit": "percent"}, 12),
+        ({"quantity": Decimal("0.3"), "position_size": Decimal("0.1")}, 6),
+        ({"position_size": Decimal("0.01")}, 10),
         ({"quantity": Decimal(500), "unit": "quote"}, 14),
         ({"quantity": Decimal(9)}, 0),
         ({}, 0),
@@ -337,6 +339,27 @@ def test_reduce_takes_that_much_off_and_the_stop_shrinks_with_it(asked: dict[str
     assert desk.last.outcome == ("reduced" if left else "closed")
     if left:
         assert desk.orders(Purpose.STOP)[-1].quantity == left
+
+
+@AT_ONCE
+def test_a_sale_that_leaves_a_long_takes_some_off_and_opens_nothing_where_none_is_held(at_once: bool) -> None:
+    part = {"position": "long", "previous": "long", "quantity": Decimal(1), "position_size": Decimal(1)}
+    desk = opened(held="long", at_once=at_once)
+    desk.told("short", **part)
+    desk.bar(E)
+    assert desk.book.positions[BTC].quantity == 12
+    flat = opened(held=None, at_once=at_once)
+    flat.told("short", **part)
+    flat.bar(E)
+    assert flat.last.outcome == "nothing"
+    assert not flat.book.holds(BTC)
+
+
+def test_a_position_smaller_than_what_is_held_takes_the_rest_off() -> None:
+    desk = opened(held="long")
+    desk.told(None, position="long", position_size=Decimal("0.02"))
+    desk.bar(E)
+    assert desk.book.positions[BTC].quantity == 20
 
 
 def test_two_reductions_take_off_both() -> None:

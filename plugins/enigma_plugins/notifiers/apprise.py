@@ -14,7 +14,7 @@ from enigma_core.parts import Note, Notifier
 from enigma_plugins.notifiers._channel import AppriseChannel, How, split
 from enigma_plugins.notifiers._sending import Undelivered
 
-EVENTS: dict[str, How] = {"day": "silent", "config": "silent"}
+EVENTS: dict[str, How] = {"day": "silent"}
 """What is not simply on."""
 
 
