@@ -504,7 +504,7 @@ BROKEN = (
     one(
         "unresolved name", '{"symbol":"BTCUSDT","action":"buy","id":"{{strategy.order.id}}"}', "unresolved", symbol=BTC, side="long"
     ),
-    one("unresolved time", '{"symbol":"BTCUSDT","action":"buy","timenow":"{{timenow}}"}', "unresolved", symbol=BTC, side="long"),
+    one("unresolved time", '{"symbol":"BTCUSDT","action":"close","timenow":"{{timenow}}"}', "unresolved", symbol=BTC, side="close"),
     one(
         "numbers as text",
         '{"symbol":"BTCUSDT","action":"buy","qty":"0.50","price":"50000"}',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +356,63 @@ def test_a_test_alert_asks_for_nothing() -> None:
     for text in (order(test=True), '{"test":true}', "BUY BTCUSDT test=true"):
         (reading,) = read(text)
         assert (reading.ok, reading.test, reading.asks) == (True, True, False)
+
+
+@pytest.mark.parametrize("action", ["long", "buy"])
+def test_an_action_and_a_sentiment_against_it_contradict_each_other(action: str) -> None:
+    error = said(order(action=action, sentiment="bearish"))
+    assert "two contradicting actions" in error
+    assert "'bearish'" in error
+
+
+def test_a_sentiment_of_flat_makes_a_close() -> None:
+    for action, closes in (("sell", "long"), ("exit", None)):
+        (reading,) = read(order(action=action, sentiment="flat"))
+        assert reading.request is not None
+        assert (reading.request.reduces, reading.request.closes) == (True, closes)
+
+
+@pytest.mark.parametrize("key", ["orderType", "order_type", "type"])
+def test_that_a_limit_order_is_traded_at_the_market_is_said(key: str) -> None:
+    for text in (order(**{key: "limit", "price": 50000}), f"symbol=BTCUSDT;action=buy;{key}=LIMIT;price=50000"):
+        (reading,) = read(text)
+        assert reading.ok
+        assert any("limit orders are not placed: it is traded at the market" in w for w in reading.warnings)
+    (reading,) = read(order(**{key: "market"}))
+    assert reading.warnings == ()
+
+
+@pytest.mark.parametrize("key", ["timenow", "timestamp", "sent", "sentAt"])
+@pytest.mark.parametrize("value", ["yesterday", "{{timenow}}", "12:00", 5])
+def test_an_entry_whose_time_of_sending_cannot_be_read_is_refused_and_an_exit_is_warned_of(key: str, value: Any) -> None:
+    error = said(order(**{key: value}))
+    assert f"{key} '{value}' is no time" in error
+    assert "2026-01-31T12:00:00Z, or seconds or milliseconds since 1970" in error
+    for exit_ in ({"action": "close"}, {"action": "sell", "market_position": "flat"}, {"action": "cancel"}):
+        (reading,) = read(order(**{key: value, **exit_}))
+        assert reading.ok
+        assert any("is no time" in warning for warning in reading.warnings)
+
+
+def test_timenow_left_as_it_was_under_time_is_the_time_of_sending() -> None:
+    assert "is no time" in said(order(time="{{timenow}}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        (order(market_position="long", market_position_size="0.5", contracts="0.1"), "0.5"),
+        (order(action="sell", market_position="short", position_size=-0.75), "0.75"),
+        (order(action="sell", market_position="flat", market_position_size=0), "0"),
+        ("BTCUSDT pos 0.1", "0.1"),
+        ("BTCUSDT pos -0.1", "0.1"),
+        ("BTCUSDT pos 50%", None),
+        ("BTCUSDT pos 3@", None),
+        (order(market_position="long"), None),
+        (order(market_position_size="{{strategy.market_position_size}}", contracts=1), None),
+    ],
+)
+def test_how_much_is_held_afterwards_is_read_without_its_sign(text: str, held: str | None) -> None:
+    (reading,) = read(text)
+    assert reading.request is not None
+    assert reading.request.position_size == (None if held is None else Decimal(held))

@@ -49,6 +49,10 @@ class Intent:
                 stance = said.stance
             elif stance != said.stance:
                 raise Unreadable(f"{clipped(field.value)} and a position of {stance} contradict each other", field.at)
+        if action in ("long", "short") and stance in ("long", "short") and action != stance:
+            for mood in self._fields.by_name.get("stance", ()):
+                if plain(mood.key) == "sentiment":
+                    raise _contradiction(field, mood)
         if qualifier is not None:
             other, beside = qualifier
             action, closes = _qualified(said, field, other, beside)

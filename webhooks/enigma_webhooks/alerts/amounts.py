@@ -82,6 +82,29 @@ class Amounts:
             suffix = unit
         return number, suffix or "base"  # type: ignore[return-value]
 
+    def position_size(self, name: Name, *, stated: bool) -> Decimal | None:
+        """The size, in base units and without its sign, that is held afterwards; None where it is not stated in base units."""
+        if not stated:
+            return None
+        sizes = [f for f in self._fields.by_name.get("stance", ()) if not _worded(f.value)]
+        sizes += [f for f in self._fields.by_name.get("quantity", ()) if f.rank == 3]
+        found: Decimal | None = None
+        for field in sizes:
+            value = field.value
+            if type(value) is str:
+                text = value.strip()
+                if not text or "{{" in text:
+                    continue
+                if (parts := WITH_UNIT.fullmatch(text)) is not None and (parts[1] or parts[3]):
+                    if parts[1] or (parts[3] or "").lower() not in (name.base.lower(), "base"):
+                        continue
+                    field = field._replace(value=Numeral(parts[2]))
+            size = abs(self.decimal(field))
+            if found is not None and size != found:
+                raise Unreadable(f"{clipped(field.key)} says that {size} is held, another field {found}; leave one", field.at)
+            found = size
+        return found
+
     def level(self, name: str) -> Decimal | None:
         """A price of the message; None where it states none, or one in percent."""
         field = self._fields.best(name)

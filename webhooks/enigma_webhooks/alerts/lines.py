@@ -14,6 +14,7 @@ from typing import NamedTuple
 from enigma_webhooks.alerts.loose import PLACEHOLDER, Placed
 from enigma_webhooks.alerts.numbers import NUMBER, Numeral
 from enigma_webhooks.alerts.places import Unreadable
+from enigma_webhooks.alerts.prose import NO_ACCOUNTS, Stray, beside, stray
 from enigma_webhooks.alerts.words import Meaning, meaning, plain, word
 
 MOST_TOKENS = 400
@@ -61,6 +62,9 @@ class Line(NamedTuple):
     said: Placed
     notes: list[tuple[int, str]]
     states: bool
+    action: str = ""
+    """The first word of it that was spoken as an action, or its key."""
+    strays: tuple[Stray, ...] = ()
 
 
 def orders(text: str, begin: int = 0) -> list[Line]:
@@ -68,12 +72,11 @@ def orders(text: str, begin: int = 0) -> list[Line]:
     found = [(m.start(), m[0].rstrip("\r")) for m in re.compile(r"[^\n]+").finditer(text, begin) if m[0].strip()]
     if len(found) > MOST_TOKENS:
         raise Unreadable(f"the message has more than {MOST_TOKENS} lines")
-    if len(found) == 1 and " filled on " in text and (default := _DEFAULT.search(found[0][1])) is not None:
-        return [_filled(default, found[0][0])]
     left = [MOST_TOKENS]
     if len(found) > 1 and all(_lonely(line) for _, line in found):
         return [_one_pair_a_line(found)]
     lines = [_line(line, at, left) for at, line in found]
+    _unhindered(lines)
     stating = [line for line in lines if line.states]
     if not stating:
         together = Placed()
@@ -94,6 +97,19 @@ def orders(text: str, begin: int = 0) -> list[Line]:
                 target.said.put(key, value, line.said.places[key])
         last.notes.extend(line.notes)
     return stating
+
+
+def _unhindered(lines: list[Line]) -> None:
+    """Raise `Unreadable` where an action is spoken beside a word that nobody knows. A halt only gives way to a plain no."""
+    action = next((line.action for line in lines if line.action), "")
+    if not action:
+        return
+    acting = word(action)
+    halts = acting is not None and acting.action == "halt"
+    for line in lines:
+        for each in line.strays:
+            if not halts or each.negates:
+                raise beside(action, each)
 
 
 def _filled(found: re.Match[str], at: int) -> Line:
@@ -150,6 +166,8 @@ def _value(text: str, key: str) -> str:
 
 
 def _line(line: str, at: int, left: list[int]) -> Line:
+    if " filled on " in line and (default := _DEFAULT.search(line)) is not None:
+        return _filled(default, at)
     speech = Speech(line, at, left)
     separator = _separator(line)
     if separator is None:
@@ -179,11 +197,16 @@ class Speech:
         self._said = Placed()
         self._notes: list[tuple[int, str]] = []
         self._names: set[str] = set()
+        self._strays: list[Stray] = []
+        self._action = ""
+        self._free = False
+        """Whether the words that follow belong to the text of a pair, as in ``comment=RSI has crossed``."""
         self._previous: list[str] = []
         """What the tokens before were, the last one last."""
 
     def line(self) -> Line:
-        return Line(self._said, self._notes, bool(self._names & {"symbol", "action", "stance", "side"}))
+        states = bool(self._names & {"symbol", "action", "stance", "side"})
+        return Line(self._said, self._notes, states, self._action, tuple(self._strays))
 
     def count(self, words: int) -> None:
         """Raises `Unreadable` where the message has more words than any known shape."""
@@ -211,11 +234,18 @@ class Speech:
         tokens = [(m[0], m.start()) for m in found]
         self.count(len(tokens))
         i = 0
+        self._free = False
         while i < len(tokens):
             i += self._token(tokens, i)
 
     def _heard(self, what: str) -> None:
         self._previous.append(what)
+
+    def _unknown(self, text: str, raw: str, start: int) -> None:
+        """A word of no meaning: harmless within a pair's text, else remembered where it may change an action."""
+        if not self._free and (found := stray(text, raw, self._at + start)) is not None:
+            self._strays.append(found)
+        self._heard("word")
 
     def _put(self, key: str, value: str, place: int) -> None:
         known = meaning(key)
@@ -232,6 +262,8 @@ class Speech:
             used = self._pair(pair, start, following)
             if used:
                 return used
+        if raw.endswith("?") and not self._free:
+            self._strays.append(Stray(raw, self._at + start))
         text = raw.strip(",.!?()[]\"'“”*`#")
         if not text or len(text) > LONGEST_WORD:
             self._heard("word")
@@ -262,6 +294,9 @@ class Speech:
         known = meaning(key)
         if known is None and (sign == ":" or not value):
             return 0
+        self._free = known is None or known.name in ("text", "order", "strategy", "aside")
+        if known is not None and known.name in ("action", "side", "stance") and not self._action:
+            self._action = value or key
         if value:
             self._put(key, _value(value.rstrip(",;"), key), start + pair.start(3))
         elif following is not None and known is not None and self._fits(known, following[0]):
@@ -286,6 +321,7 @@ class Speech:
         return known.name in ("secret", "id", "exchange", "stance", "sent", "time", "test", "strategy")
 
     def _put_action(self, text: str, start: int) -> None:
+        self._action = self._action or text
         if "action" in self._said:
             # a second word is kept beside the first, for the order's own rules to compare
             self._put(f"action.{len(self._previous)}.action", text, start)
@@ -305,6 +341,7 @@ class Speech:
             return 1
         if plain(text) in ("pos", "position") and spoken and (signed or plain(spoken) in ("long", "short", "flat")):
             self._put("pos", _value(spoken, "pos"), following[1] if following else start)
+            self._action = self._action or text
             self._heard("action")
             return 2
         if plain(text) == "close" and number and following is not None:
@@ -335,11 +372,18 @@ class Speech:
         elif _SYMBOL.fullmatch(text) or _PREFIXED.fullmatch(text) or _currencies(text):
             self._symbol(text, start)
         elif (
-            not self._previous and following is not None and _SYMBOL.fullmatch(spoken.lstrip("#$")) and plain(text) not in _BUT_NOT
+            not self._previous
+            and following is not None
+            and _SYMBOL.fullmatch(spoken.lstrip("#$"))
+            and plain(text) not in _BUT_NOT
+            and text.lower() not in NO_ACCOUNTS
         ):
             self._put("account", text, start)
-        else:
+        elif plain(text) == "limit" and not self._free:
+            self._put("order_type", text, start)
             self._heard("word")
+        else:
+            self._unknown(text, raw, start)
         return 1
 
     def _close(self, text: str, start: int, spoken: str, following: tuple[str, int]) -> int:

@@ -45,7 +45,7 @@ class Order:
         action, closes, stance, worded = Intent(fields, self._amounts).action()
         if action == "halt":
             # nothing else that the message says may get in its way
-            sent, bar = self._times()
+            sent, bar = self._times(strict=False)
             return Request(symbol="", action="halt", key=self._key(), sent=sent, bar=bar)
         name = self._symbol(required=action is not None or stance is not None or not self.test)
         if not name.symbol:
@@ -60,7 +60,8 @@ class Order:
             raise no_action()
         if feed and worded is not None:
             raise no_word(worded)
-        sent, bar = self._times()
+        reduces = stance == "flat" if stance is not None else action in ("close", "reduce", "cancel")
+        sent, bar = self._times(strict=not (feed or reduces or self.test))
         made = Request(
             symbol=name.symbol,
             exchange=self._exchange(name),
@@ -70,6 +71,7 @@ class Order:
             closes=closes,
             quantity=quantity,
             unit=unit,
+            position_size=amounts.position_size(name, stated=not feed),
             price=amounts.level("price"),
             leverage=amounts.leverage(),
             stop=amounts.level("stop"),
@@ -190,12 +192,17 @@ class Order:
             return ""
         return clipped(text, NAME_MOST)[:NAME_MOST]
 
-    def _times(self) -> tuple[int | None, int | None]:
+    def _times(self, *, strict: bool) -> tuple[int | None, int | None]:
+        """When it was sent, and the bar's time. `strict`: raises `Unreadable` where it says when it was sent and that is no time,
+        for nobody could tell then whether it is too late.
+        """
         by_name = self.fields.by_name
-        sent = self._time("sent") if "sent" in by_name else None
+        sent = self._time("sent", strict=strict) if "sent" in by_name else None
         bar = self._time("bar_time") if "bar_time" in by_name else None
         if "time" in by_name:
-            time = self._time("time")
+            # what stands here may be {{time}} or {{timenow}}; left as it was the latter is the time of sending
+            unresolved = any("timenow" in str(f.value) for f in by_name["time"])
+            time = self._time("time", strict=strict and unresolved)
             if time is not None:
                 if sent is None and (bar is not None or time % MINUTE):
                     sent = time
@@ -203,12 +210,19 @@ class Order:
                     bar = time
         return sent, bar
 
-    def _time(self, name: str) -> int | None:
+    def _time(self, name: str, *, strict: bool = False) -> int | None:
         found = self.fields.by_name[name]
         field = found[0] if len(found) == 1 else min(found, key=lambda f: (f.rank, f.depth))
         if field.value in ("", None):
             return None
         ms = moment(field.value)
+        if ms is None and strict:
+            unresolved = f"; it {UNRESOLVED}" if "{{" in str(field.value) else ""
+            raise Unreadable(
+                f"{clipped(field.key)} {clipped(field.value)!r} is no time: whether it is too late to trade cannot be told; "
+                f"expected 2026-01-31T12:00:00Z, or seconds or milliseconds since 1970{unresolved}",
+                field.at,
+            )
         if ms is None:
             self.notes.append(
                 (field.at, f"{clipped(field.key)} {clipped(field.value)!r} is no time; expected 2026-01-31T12:00:00Z")
@@ -235,6 +249,10 @@ class Order:
             self.notes.append((field.at, f"{clipped(field.key)} is a distance, no price; it was left out"))
         for field in by_name.get("further", ()):
             self.notes.append((field.at, f"{clipped(field.key)}: one target is taken; it was left out"))
+        for name in ("action", "aside"):
+            for field in by_name.get(name, ()):
+                if plain(field.key) in ("ordertype", "type") and plain(str(field.value)) in ("limit", "limitorder"):
+                    self.notes.append((field.at, "limit orders are not placed: it is traded at the market"))
         if self._amounts.as_text:
             keys = ", ".join(dict.fromkeys(clipped(key) for key in self._amounts.as_text))
             self.notes.append((NOWHERE, f"numbers written as text: {keys}"))

@@ -127,8 +127,10 @@ def rescaled(request: Request, symbol: str, factor: Decimal) -> Request:
         raise UnknownSymbol(
             f"{request.quantity} contracts of {request.symbol} cannot be converted to {symbol}; state the quantity in base units"
         )
-    by_price = {name: value * factor for name in ("price", "stop", "take_profit") if (value := getattr(request, name)) is not None}
+    changed = {name: value * factor for name in ("price", "stop", "take_profit") if (value := getattr(request, name)) is not None}
     quantity = request.quantity
     if quantity is not None and request.unit == "base":
         quantity = quantity / factor
-    return msgspec.structs.replace(request, symbol=symbol, quantity=quantity, **by_price)
+    if request.position_size is not None:
+        changed["position_size"] = request.position_size / factor
+    return msgspec.structs.replace(request, symbol=symbol, quantity=quantity, **changed)
