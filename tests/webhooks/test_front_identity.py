@@ -89,8 +89,10 @@ def test_without_any_time_a_message_is_known_for_a_minute_and_its_id_is_of_the_m
 
 
 def test_orders_alike_in_one_message_are_told_apart_by_their_place() -> None:
-    for request in (Request(symbol=BTC, action="long"), Request(symbol=BTC, key="a"), Request(symbol=BTC, bar=NOW)):
+    for request in (Request(symbol=BTC, action="long"), Request(symbol=BTC, bar=NOW)):
         assert len({identity("tradingview", request, NOW, copy).key for copy in range(3)}) == 3
+    with_id = Request(symbol=BTC, key="a")
+    assert len({identity("tradingview", with_id, NOW, copy).key for copy in range(3)}) == 1
 
 
 def test_a_number_written_otherwise_is_another_message_but_a_blank_at_the_end_is_not() -> None:

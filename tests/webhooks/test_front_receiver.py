@@ -153,6 +153,33 @@ def test_two_orders_alike_in_one_array_are_two_and_the_array_again_is_none() -> 
     assert [a["id"] for a in first.json["alerts"]] == [a["id"] for a in second.json["alerts"]]
 
 
+def test_i04_two_orders_of_one_array_with_one_id_are_one_alert() -> None:
+    door = Door()
+    twice = one(door, [buy(id="a1", contracts="1"), buy(id="a1", contracts="1")])
+    assert [a["status"] for a in twice.json["alerts"]] == ["accepted", "duplicate"]
+    assert len({a["id"] for a in twice.json["alerts"]}) == len(door.desk.alerts) == 1
+    alone = one(door, buy(id="a1", contracts="1")).json
+    assert (alone["status"], alone["id"]) == ("duplicate", door.desk.alerts[0].id)
+
+
+def test_i04_two_orders_of_one_array_with_one_id_that_differ_refuse_it() -> None:
+    door = Door()
+    answer = one(door, [buy(id="a1", contracts="1"), buy(id="a1", contracts="2")])
+    assert answer.status == 409
+    assert "'a1'" in answer.json["reason"]
+    assert not door.desk.alerts
+
+
+def test_a_duplicate_without_a_time_names_the_alert_that_is_written_down_or_none() -> None:
+    door = Door()
+    first = one(door, buy())
+    door.time += 5 * SECOND
+    assert one(door, buy()).json == {"status": "duplicate", "id": first.json["id"]}
+    again = Door(door.desk)
+    again.time = door.time
+    assert one(again, buy()).json == {"status": "duplicate"}
+
+
 def test_an_order_that_cannot_be_read_refuses_its_whole_array() -> None:
     door = Door()
     answer = one(door, [buy(), {**buy(), "action": "juggle"}])

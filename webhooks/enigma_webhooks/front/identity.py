@@ -27,10 +27,10 @@ def identity(source: str, request: Request, received: int, copy: int = 0) -> Ide
 
     An id of the sender's own makes it; else what is asked for and the time in the message. A message without a time is known for
     `WINDOW` only, and its id has the time it came in it. `copy` counts orders of one message that would else be the same: two
-    orders alike in one array are two orders.
+    orders alike in one array are two orders, unless they carry one id.
     """
     if request.key:
-        key = _hashed("key", source, request.key, copy)
+        key = _hashed("key", source, request.key)
         return Identity(f"A{key}", key)
     time = request.sent if request.bar is None else request.bar
     key = _hashed("message", *_asked(source, request), time, copy)
@@ -40,8 +40,8 @@ def identity(source: str, request: Request, received: int, copy: int = 0) -> Ide
 
 
 def same(source: str, request: Request) -> tuple[object, ...]:
-    """What orders of one message have in common when only their place tells them apart."""
-    return (source, request.key) if request.key else (*_asked(source, request), request.sent, request.bar)
+    """What orders of one message without an id have in common when only their place tells them apart."""
+    return (*_asked(source, request), request.sent, request.bar)
 
 
 def digest(body: bytes) -> str:

@@ -39,6 +39,8 @@ MOST_TIME = 2.5
 """Seconds until a sender is answered, whatever happens: TradingView waits three."""
 REPEATED, REPEATED_BYTES = 4_096, 1_024
 """How many accepted messages are known by their bytes, and how long such a message may be."""
+NAMED = 4_096
+"""Of how many messages without a time it is known which alert they were."""
 MOST_AHEAD = 30_000
 """ms by which a message may come from the future."""
 
@@ -128,6 +130,8 @@ class Receiver:
         self._nobody = Keyring()
         self._made: OrderedDict[tuple[object, ...], Made] = OrderedDict()
         """What messages with the right secret came to: one that is sent again, to the byte, is not read again."""
+        self._latest: OrderedDict[str, str] = OrderedDict()
+        """Which alert was taken in last under a key that is good for a while only. It names; the desk judges."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -215,16 +219,18 @@ class Receiver:
         made = Made()
         copies: dict[tuple[object, ...], int] = {}
         kept = _kept(body, source.keys, readings)
-        for reading in readings:
+        for n, reading in enumerate(readings, 1):
             request = reading.request
             if request is None or reading.test or not reading.asks:
                 made.alerts.append("this is a test alert" if reading.test else "it asks for nothing")
                 continue
             request = self._placed(request, received)
             if key:
-                request = msgspec.structs.replace(request, key=key)
-            known = same(source.name, request)
-            copies[known] = copy = copies.get(known, -1) + 1
+                request = msgspec.structs.replace(request, key=key if len(readings) == 1 else f"{key}/{n}")
+            copy = 0
+            if not request.key:
+                known = same(source.name, request)
+                copies[known] = copy = copies.get(known, -1) + 1
             text = kept if kept is not None and len(readings) == 1 else _canonical(request).decode()
             made.alerts.append(self._alert(source, request, received, text, copy, reading))
         return made
@@ -250,13 +256,25 @@ class Receiver:
             if isinstance(alert, str):
                 outcomes.append({"status": "ignored", "reason": alert})
                 continue
-            outcomes.append({"status": next(receipts), "id": alert.id})
+            outcomes.append(self._outcome(alert, next(receipts)))
             if alert.warnings:
                 outcomes[-1]["warnings"] = alert.warnings
             if outcomes[-1]["status"] == "conflict":
                 what = alert.request.key or alert.id
                 raise Refusal(409, f"the id {what!r} is known with another content: nothing of this message is done")
         return answers.accepted(outcomes)
+
+    def _outcome(self, alert: Alert, receipt: Receipt) -> dict[str, Any]:
+        """What its sender is told of one alert: of a duplicate the id of the alert that is written down, where that is known."""
+        if alert.window is None:
+            return {"status": receipt, "id": alert.id}
+        if receipt == "accepted":
+            self._latest[alert.key] = alert.id
+            self._latest.move_to_end(alert.key)
+            if len(self._latest) > NAMED:
+                self._latest.popitem(last=False)
+        id = alert.id if receipt == "accepted" else self._latest.get(alert.key)
+        return {"status": receipt} if id is None else {"status": receipt, "id": id}
 
     def _placed(self, request: Request, received: int) -> Request:
         """`request` for a symbol of this run. Raises `Refusal` for another, and for a message from the future."""
@@ -287,7 +305,8 @@ class Receiver:
             request=request,
             key=found.key,
             window=found.window,
-            digest=digest(text.encode()),
+            # an id is compared by what is asked for, so that an order is the same alone and in an array
+            digest=digest(_canonical(request) if request.key else text.encode()),
             max_lag=source.max_lag,
             max_lag_exit=source.max_lag_exit,
             ttl=source.ttl,
