@@ -229,6 +229,27 @@ def test_the_address_of_a_running_server_is_its_own(bare: Path) -> None:
     assert json.loads(call("url", "--home", bare, "--json").stdout)["listening"] is None
 
 
+def test_the_secret_of_a_running_server_is_where_that_has_it_from(bare: Path) -> None:
+    told = {"url": "http://127.0.0.1:9999", "pid": os.getpid(), "secret": "ENIGMA_WEBHOOK_SECRET"}
+    (bare / "server.json").write_text(json.dumps(told))
+    shown = call("url", "--home", bare, "--show-secret").stdout
+    assert "that of the run, which has it from ENIGMA_WEBHOOK_SECRET" in shown
+    assert SECRET not in shown
+    assert json.loads(call("url", "--home", bare, "--json").stdout)["secret_kept_in"] == "ENIGMA_WEBHOOK_SECRET"
+    (bare / "server.json").write_text(json.dumps(told | {"secret": str(bare / "webhook_secret")}))
+    assert SECRET in call("url", "--home", bare, "--show-secret").stdout
+
+
+def test_the_lines_are_of_all_alerts_and_the_list_of_twenty(tmp_path: Path) -> None:
+    with Home.open(tmp_path) as opened, opened.journal("paper", "synthetic seed=1") as journal:
+        journal.write([started()], 0)
+        for n in range(30):
+            journal.write([stored(f"A{n}", received=RECEIVED + n)], n + 1)
+    assert len(call("list", "--home", tmp_path, "--jsonl").stdout.splitlines()) == 30
+    assert len(call("list", "--home", tmp_path, "--jsonl", "-n", 7).stdout.splitlines()) == 7
+    assert len(json.loads(call("list", "--home", tmp_path, "--json").stdout)) == 20
+
+
 def test_a_secret_that_others_can_read_is_not_used(bare: Path) -> None:
     (bare / "webhook_secret").chmod(0o644)
     assert "chmod 600" in sentence("url", "--home", bare)

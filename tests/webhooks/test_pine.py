@@ -159,6 +159,12 @@ def test_it_is_printed_or_written_to_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.pine"
     assert enigma("indicator", "-o", str(file)).exit_code == 0
     assert file.read_text() == source("indicator")
+    file.write_text("mine")
+    again = enigma("-o", str(file))
+    assert (again.exit_code, file.read_text()) == (1, "mine")
+    assert "--force" in again.stderr
+    assert enigma("-o", str(file), "--force").exit_code == 0
+    assert file.read_text() == source("strategy")
     result = enigma("-o", str(tmp_path / "no" / "such.pine"))
     assert result.exit_code == 1
     assert "there is no folder" in result.stderr

@@ -77,8 +77,21 @@ def test_on_paper_and_this_machine_the_secrets_are_made_once_and_shown_once(tmp_
         assert str(path) in "\n".join(second)
 
 
+def test_the_runs_own_token_stands_beside_those_of_the_settings(tmp_path: Path) -> None:
+    service(secret=SECRET, **ADMIN).prepare(tmp_path, "paper")
+    own = (tmp_path / "api_token").read_text().strip()
+    tokens = service(secret=SECRET, **ADMIN)._tokens(tmp_path, "paper")
+    assert [(t.name, t.token, t.scope) for t in tokens] == [("desk", OTHER, "admin"), ("owner", own, "admin")]
+
+
 @pytest.mark.parametrize(
-    ("mode", "settings"), [("live", {}), ("paper", {"host": "0.0.0.0", "behind_proxy": True}), ("live", {"behind_proxy": True})]
+    ("mode", "settings"),
+    [
+        ("live", {}),
+        ("paper", {"behind_proxy": True}),
+        ("paper", {"host": "0.0.0.0", "behind_proxy": True}),
+        ("live", {"behind_proxy": True}),
+    ],
 )
 def test_anywhere_else_a_missing_secret_is_asked_for(tmp_path: Path, mode: str, settings: dict[str, Any]) -> None:
     said = refused(tmp_path, mode, **settings, **ADMIN)
@@ -265,6 +278,7 @@ def test_it_serves_alerts_and_the_api_beside_a_run_and_stops_when_cancelled(tmp_
     statuses, where, mode = asyncio.run(inside())
     assert statuses == [200, 200, 401, 200, 401, 200, 400, 200]
     assert (where["pid"], mode) == (os.getpid(), 0o600)
+    assert where["secret"] == "services.tradingview.secret"
     assert not (tmp_path / SERVER_FILE).exists()
 
 

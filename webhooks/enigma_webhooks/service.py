@@ -136,7 +136,8 @@ class TradingView(Service, frozen=True, kw_only=True):
             limits = Limits(connections=self.max_connections, each=self.max_connections_each)
             trusted = trusted_networks(self.trusted_proxies, f"{WHERE}.trusted_proxies")
             async with serving(app, listening, trusted=trusted, limits=limits, websockets=websockets) as task:
-                write_private(note, json.dumps({"url": url(listening), "pid": os.getpid()}) + "\n")
+                told = {"url": url(listening), "pid": os.getpid(), "secret": self._kept(desk.home, desk.plan.mode)}
+                write_private(note, json.dumps(told) + "\n")
                 await asyncio.wait((task,))
                 task.result()
                 raise PluginError("the server has ended by itself; the log says why")
@@ -227,18 +228,23 @@ class TradingView(Service, frozen=True, kw_only=True):
         return [checked(value, f"{at}.{name}", reachable=reachable) for name, value in given.items() if value is not None]
 
     def _credential(self, kind: Kind, home: pathlib.Path, mode: str, *, make: bool = False) -> Credential | None:
-        """The secret of this `kind` that is not in the settings; None where they have one."""
+        """The secret of this `kind` that is not in the settings; None where they have one. A run's own token stands beside theirs."""
         if kind is WEBHOOK and (self.secret is not None or self.next_secret is not None):
             return None
-        if kind is API and any(token.scope == "admin" for token in self.tokens.values()):
-            return None
         credential = found(kind, home, os.environ, reachable=self._reachable(mode))
-        if credential is None and make and mode != "live" and loopback(self.host):
+        if credential is None and make and not self._reachable(mode):
             return made(kind, home)
         if credential is None:
+            if kind is API and any(token.scope == "admin" for token in self.tokens.values()):
+                return None
             raise missing(kind, home)
         hide(credential.value)
         return credential
+
+    def _kept(self, home: pathlib.Path, mode: str) -> str:
+        """Where the webhook secret is kept: a path, a variable or a setting, never the secret."""
+        credential = self._credential(WEBHOOK, home, mode)
+        return WEBHOOK.setting if credential is None else credential.where
 
     def _tokens(self, home: pathlib.Path, mode: str) -> list[Any]:
         from enigma_webhooks.api import Token

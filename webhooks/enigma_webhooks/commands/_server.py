@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from enigma_core.errors import ConfigError
 from enigma_webhooks.front.credentials import Credential, Kind, found
@@ -13,17 +13,30 @@ from enigma_webhooks.front.credentials import Credential, Kind, found
 SERVER_FILE = "server.json"
 
 
-def listening(home: Path) -> str | None:
-    """The URL at which the run of `home` listens; None where none does. A glance: it may change at once."""
+class Listening(NamedTuple):
+    """Where a run listens, and where its webhook secret is kept: "" where it does not say."""
+
+    url: str
+    secret: str
+
+
+def server(home: Path) -> Listening | None:
+    """The server of the run of `home`; None where none runs. A glance: it may change at once."""
     try:
         told: Any = json.loads((home / SERVER_FILE).read_text("utf-8"))
-        url, pid = str(told["url"]), int(told["pid"])
+        found, pid = Listening(str(told["url"]), str(told.get("secret") or "")), int(told["pid"])
         os.kill(pid, 0)
     except PermissionError:
-        return url
-    except (OSError, ValueError, TypeError, KeyError):
+        return found
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return url
+    return found
+
+
+def listening(home: Path) -> str | None:
+    """The URL at which the run of `home` listens; None where none does."""
+    found = server(home)
+    return None if found is None else found.url
 
 
 def credential(kind: Kind, home: Path) -> Credential | None:

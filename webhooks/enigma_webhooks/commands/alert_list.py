@@ -15,24 +15,27 @@ if TYPE_CHECKING:
 WIDE = 132
 """Columns of a screen that takes the whole table; a narrower one gets a line for each alert, and one for its reason."""
 
+SHOWN = 20
+"""Alerts listed where nobody says how many."""
+
 STATES = ("waiting", "rejected", *get_args(Outcome))
 
 
 @click.command("list")
-@click.option("-n", "count", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How many, the newest.")
+@click.option("-n", "count", type=click.IntRange(1, 100_000), help="How many, the newest. [default: 20; with --jsonl all]")
 @click.option("--outcome", type=click.Choice(STATES), metavar="OUTCOME", help=f"Only those with this outcome: {', '.join(STATES)}.")
 @options.json_option
 @click.option("--jsonl", is_flag=True, help="One stored alert a line, oldest first: enigma backtest --alerts reads it back.")
 @options.home_option
 @click.option("--db-url", metavar="FILE", help="A journal elsewhere: a path or sqlite:///PATH.")
-def list_(count: int, outcome: str | None, as_json: bool, jsonl: bool, home: str | None, db_url: str | None) -> None:
+def list_(count: int | None, outcome: str | None, as_json: bool, jsonl: bool, home: str | None, db_url: str | None) -> None:
     """List the alerts that came, newest first, and what became of each. Times are the wall's, UTC."""
     from enigma_core.reading import journal_path
-    from enigma_webhooks.commands._kept import Kept, line_of, run_folder
+    from enigma_webhooks.commands._kept import ALL, Kept, line_of, run_folder
 
     path = journal_path(run_folder(home), db_url)
     with Kept(path) as kept:
-        found = kept.newest(count, outcome)
+        found = kept.newest(count or (ALL if jsonl else SHOWN), outcome)
     if jsonl:
         import msgspec
 

@@ -33,15 +33,16 @@ class Held(NamedTuple):
 def url(public: str | None, show_secret: bool, config: str | None, strategy: str | None, as_json: bool, home: str | None) -> None:
     """Say what to enter at TradingView as the webhook URL, and what stands between it and this machine."""
     from enigma_webhooks.commands._kept import run_folder
-    from enigma_webhooks.commands._server import listening
+    from enigma_webhooks.commands._server import server
 
     folder = run_folder(home)
     plan, _, _ = options.planned(config, strategy, (), {})
     service = plan.services.get("tradingview")
-    now = listening(folder)
+    runs = server(folder)
+    now = None if runs is None else runs.url
     here = now or _configured(service)
     base = _public(public) if public is not None else here
-    held = _held(service, folder)
+    held = _held(service, folder, "" if runs is None else runs.secret)
     shown = held.value if show_secret or sys.stdout.isatty() else None
     between = list(_between(here, public is not None, now is not None, service is not None, folder))
     answer = {
@@ -58,7 +59,7 @@ def url(public: str | None, show_secret: bool, config: str | None, strategy: str
 
         click.echo(msgspec.json.format(msgspec.json.encode(answer), indent=2))
     else:
-        _show(answer, held)
+        _show(answer, held, runs is not None and bool(runs.secret))
 
 
 def _public(given: str) -> str:
@@ -94,14 +95,17 @@ def _configured(service: Any) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _held(service: Any, folder: Path) -> Held:
+def _held(service: Any, folder: Path, runs: str) -> Held:
+    """`runs` is where the run under way has its secret from: another one found here is not the one it takes."""
     from enigma_webhooks.commands._server import credential
     from enigma_webhooks.front.credentials import WEBHOOK
 
     own = getattr(service, "secret", None)
-    if own is not None:
+    if own is not None and runs in ("", WEBHOOK.setting):
         return Held(own, WEBHOOK.setting)
     found = credential(WEBHOOK, folder)
+    if runs and (found is None or found.where != runs):
+        return Held(None, runs)
     return Held(None, str(folder / WEBHOOK.file)) if found is None else Held(found.value, found.where)
 
 
@@ -126,7 +130,7 @@ def _between(here: str, public: bool, runs: bool, served: bool, folder: Path) ->
     return said
 
 
-def _show(answer: dict[str, Any], held: Held) -> None:
+def _show(answer: dict[str, Any], held: Held, runs: bool) -> None:
     from rich.text import Text
 
     from enigma_core.cli import display
@@ -134,6 +138,8 @@ def _show(answer: dict[str, Any], held: Held) -> None:
     out = display.console()
     if answer["secret"] is not None:
         secret = answer["secret"]
+    elif held.value is None and runs:
+        secret = f"that of the run, which has it from {held.where}; it cannot be seen from here"
     elif held.value is None:
         secret = f"none yet: the first `enigma run` makes one and keeps it in {held.where}"
     else:
