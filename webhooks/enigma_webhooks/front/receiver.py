@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -28,6 +27,7 @@ from enigma_webhooks.front import answers
 from enigma_webhooks.front.address import Network, Untraceable, client, within
 from enigma_webhooks.front.answers import Answer
 from enigma_webhooks.front.buckets import Failures
+from enigma_webhooks.front.glimpse import glimpsed
 from enigma_webhooks.front.heads import Heads
 from enigma_webhooks.front.identity import digest, identity, same
 from enigma_webhooks.front.keyring import Keyring
@@ -48,10 +48,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Any], Awaitable[None]]
 
-_GLIMPSE = re.compile(
-    rb"""(?:secret|passphrase|password|token|pin|key)["']?\s*[:=\s]\s*["']?([^"',;\s}]+)""",
-    re.IGNORECASE,
-)
 _log = logging.getLogger(__name__)
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 
@@ -91,13 +87,19 @@ class Made:
 
     __slots__ = ("alerts",)
 
-    def __init__(self) -> None:
-        self.alerts: list[Alert | str] = []
+    def __init__(self, alerts: Iterable[Alert | str] = ()) -> None:
+        self.alerts = list(alerts)
 
     @property
     def lasting(self) -> bool:
         """True where the same message is the same alerts whenever it comes."""
         return all(isinstance(alert, str) or alert.window is None for alert in self.alerts)
+
+    def anew(self, received: int, ts: int) -> Made:
+        """The same, come at `received`, ms, and the market's time `ts`: how old it is counts from there."""
+        return Made(
+            msgspec.structs.replace(each, received=received, ts=ts) if isinstance(each, Alert) else each for each in self.alerts
+        )
 
 
 class Receiver:
@@ -175,29 +177,29 @@ class Receiver:
             return await self._told(source, answers.TOO_LARGE, body, began) if told and source else answers.TOO_LARGE
         signed = bool(heads.signatures) and keys.signed(heads.id, heads.timestamp, heads.signatures, body, self.now() / 1000)
         shown |= signed
-        if not shown and self.failures.suspect(sender) and not _glimpsed(keys, body):
-            return answers.TOO_MANY
         again = (name, token, *heads.secrets, body)
-        if not signed and (made := self._made.get(again)) is not None and source is not None:
-            try:
-                return await self._accept(made, began)
-            except Refusal as refusal:
-                return await self._told(source, answers.refused(refusal.status, refusal.reason), body, began, refusal.reason)
-        readings = self.read(body)
-        if (not shown and not _authentic(keys, readings)) or source is None:
+        made = None if signed else self._made.get(again)
+        if not shown and made is None and self.failures.suspect(sender) and not glimpsed(keys, body):
+            return answers.TOO_MANY
+        readings = self.read(body) if made is None else ()
+        if source is None or (not shown and made is None and not _authentic(keys, readings)):
             self.failures.count(sender)
             return answers.UNAUTHORIZED
         try:
-            made = self._make(source, readings, body, heads.id.decode("latin-1") if signed else "")
-            if made.lasting and not signed and len(body) <= REPEATED_BYTES:
-                self._made[again] = made
-                if len(self._made) > REPEATED:
-                    self._made.popitem(last=False)
-            return await self._accept(made, began)
+            if made is None:
+                made = self._make(source, readings, body, heads.id.decode("latin-1") if signed else "")
+            else:
+                made = made.anew(self.now(), self.desk.now())
+            answer = await self._accept(made, began)
         except Refusal as refusal:
             (reason,) = scrubbed((refusal.reason,), _secrets(keys, readings))
             answer = answers.refused(refusal.status, reason, place_of(refusal.reason))
             return await self._told(source, answer, body, began, reason)
+        if answer.status == 200 and made.lasting and not signed and len(body) <= REPEATED_BYTES:
+            self._made[again] = made
+            if len(self._made) > REPEATED:
+                self._made.popitem(last=False)
+        return answer
 
     def _shown(self, keys: Keyring, token: str, heads: Heads) -> bool:
         """True where the address or a header holds the secret; the same work for a source that does not exist."""
@@ -227,6 +229,10 @@ class Receiver:
             request = self._placed(request, received)
             if key:
                 request = msgspec.structs.replace(request, key=key if len(readings) == 1 else f"{key}/{n}")
+            if _named(request, source.keys):
+                raise Refusal(
+                    422, "the secret stands in another field of the message too (an id, a comment or a name): take it out there"
+                )
             copy = 0
             if not request.key:
                 known = same(source.name, request)
@@ -361,14 +367,6 @@ async def _body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _glimpsed(keys: Keyring, body: bytes) -> bool:
-    """True where something in a message looks like the secret, before it is read: cheap enough for a flood."""
-    found = False
-    for each in _GLIMPSE.findall(body)[:8]:
-        found |= keys.holds(each)
-    return found
-
-
 def _authentic(keys: Keyring, readings: Sequence[Reading]) -> bool:
     """True where every secret in a message is right, and there is one."""
     given = {each.secret for each in readings if each.secret is not None} or {""}
@@ -376,6 +374,12 @@ def _authentic(keys: Keyring, readings: Sequence[Reading]) -> bool:
     for each in given:
         found &= keys.holds(each)
     return found
+
+
+def _named(request: Request, keys: Keyring) -> bool:
+    """True where something is called by a secret, which would be kept and shown with it."""
+    names = (request.key, request.order, request.strategy, request.exchange, *request.indicators)
+    return any(blanked(name, keys.live) != name for name in names if name)
 
 
 def _secrets(keys: Keyring, readings: Sequence[Reading]) -> list[str]:
