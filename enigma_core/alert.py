@@ -47,6 +47,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""
     order: str = ""
     strategy: str = ""
+    interval: str = ""
+    """Of the chart it comes from, as it was written: bars of different charts say nothing about which message is newer."""
     sent: int | None = None
     bar: int | None = None
     max_lag: int | None = None

@@ -134,13 +134,14 @@ def wish(request: Request, mode: Mode, held: int, mark: Mark | None) -> Wish:
     stated = request.position is not None or request.action == "reverse" or mode == "signal"
     if mark is not None and order_of(request, mark) < 0:
         # what it would have left is left, unless that is what the later message wants held
-        leave = stated and held == -side and (mark.stance != NAMES[held] or order_of(request, mark.spoken) > 0)
+        leave = stated and mode != "veto" and held == -side and (mark.stance != NAMES[held] or order_of(request, mark.spoken) > 0)
         return Wish(leave=leave, outcome="superseded", reason="a later message of the same sender has come before it")
     if held == side:
         return Wish(enter=side, outcome="held", reason=f"a {stance} is held already")
     if held and not stated:
         return Wish(enter=side, outcome="held", reason=f"a {NAMES[held]} is held; the vote counts at the next evaluation")
-    return Wish(leave=bool(held), enter=side)
+    # a veto is about entries alone
+    return Wish(leave=bool(held) and mode != "veto", enter=side)
 
 
 def taken_off(request: Request, held: Decimal, price: float, equity: Decimal, instrument: Instrument) -> Decimal | None:
@@ -155,6 +156,8 @@ def taken_off(request: Request, held: Decimal, price: float, equity: Decimal, in
     if rest is not None and request.unit == "base":
         share = request.quantity / (request.quantity + rest)
     elif request.unit == "percent":
+        if request.quantity >= 100:
+            return held
         share = request.quantity / 100
     else:
         base = base_quantity(request, price, equity, instrument)

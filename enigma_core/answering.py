@@ -27,8 +27,8 @@ from enigma_core.timeframes import milliseconds
 if TYPE_CHECKING:
     from enigma_core.engine import Engine, Record
 
-Sender = tuple[str, str, str]
-"""Source, strategy, symbol."""
+Sender = tuple[str, str, str, str]
+"""Source, strategy, the chart's interval, symbol."""
 
 
 class Awaited(NamedTuple):
@@ -40,7 +40,7 @@ class Awaited(NamedTuple):
 
 def sender(alert: Alert) -> Sender:
     """Whose word on which symbol an alert is: messages are put in order among these."""
-    return alert.source, alert.request.strategy, alert.request.symbol
+    return alert.source, alert.request.strategy, alert.request.interval, alert.request.symbol
 
 
 def _short(name: str) -> str:
@@ -60,7 +60,9 @@ class Answering:
     def remember(self, alerts: Iterable[Alert]) -> None:
         """Take in what was said before a restart, oldest first."""
         for alert in alerts:
-            if (mark := marked(alert.request, 0, self._marks.get(sender(alert)))) is not None:
+            before = self._marks.get(sender(alert))
+            held = SIDES.get(before.stance, 0) if before is not None else 0
+            if (mark := marked(alert.request, held, before)) is not None:
                 self._marks[sender(alert)] = mark
 
     def work(self, alert: Alert, ts: int) -> list[Record]:
@@ -103,6 +105,8 @@ class Answering:
         self._cast(alert, what.enter, ts, out)
         if what.leave:
             self._engine.leave(request.symbol, ts, "alert", out)
+            if alert.mode == "vote":
+                return self._done(alert, ts, out, "closed", "what is held is being closed; the next evaluation counts the vote")
             if self._engine.book.holds(request.symbol):
                 self.awaited[request.symbol] = Awaited(alert, what.enter)
                 return out
@@ -136,6 +140,8 @@ class Answering:
         waits = self.awaited.pop(symbol, None)
         if waits is None:
             return
+        # a venue may tell of the end with the time of its last event: nothing is decided before the alert came
+        ts = max(ts, waits.alert.ts)
         if ts - waits.alert.ts > milliseconds(self._engine.plan.timeframes.primary):
             self._done(waits.alert, ts, out, "expired", "the position was left, but too late for a new one")
         else:
@@ -170,6 +176,8 @@ class Answering:
         symbol, plan = alert.request.symbol, self._engine.plan
         if reason := no_amount(alert.request):
             return self._done(alert, ts, out, "refused", reason)
+        if silence := self._engine.silence(symbol, ts):
+            return self._done(alert, ts, out, "refused", f"the market has been silent for {silence / 1000:.0f} s")
         evaluation = self._engine.evaluation(symbol, ts)
         if evaluation is None:
             return self._done(alert, ts, out, "refused", f"no bar of {plan.timeframes.primary} has closed yet")

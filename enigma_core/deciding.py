@@ -15,13 +15,10 @@ from enigma_core.exiting import Aim, first_stops, tightest
 from enigma_core.faults import raised
 from enigma_core.gating import Asked, Measured, ask_account, limits
 from enigma_core.matching import liquidation_price
-from enigma_core.model import Decision, Instrument, Order, Purpose, Side, Signal, Sizing
+from enigma_core.model import ASKED, Decision, Instrument, Order, Purpose, Side, Signal, Sizing
 from enigma_core.parts import Account, Bools, Holding, Sizer
 from enigma_core.plan import LeverageRule, Plan
 from enigma_core.scoring import Evaluation, klass
-
-ASKED = "alert"
-"""What a stop, a target or a size is called that an alert asked for."""
 
 STATE = "trading_state"
 """Who refuses while trading is not ACTIVE, whether or not the gate of that name is on."""
@@ -218,8 +215,8 @@ class Decider:
             # a configuration without the gate of that name does not open what was halted
             return Outcome(identity, None, (STATE,), f"refused by {STATE}", sizing, asked, tuple(faults))
         order = self._order(identity, signal, sizing)
-        if ask is not None and (ask.stop is not None or ask.target is not None):
-            order = msgspec.structs.replace(order, stop=ask.stop, target=ask.target)
+        if ask is not None:
+            order = msgspec.structs.replace(order, reason=ASKED, stop=ask.stop, target=ask.target)
         return Outcome(identity, order, (), "entered", sizing, asked, tuple(faults))
 
     @staticmethod

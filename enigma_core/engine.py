@@ -16,12 +16,13 @@ import numpy as np
 from enigma_core.alert import Alert, AlertWorked
 from enigma_core.answering import Answering
 from enigma_core.book import Book, Position
-from enigma_core.deciding import ASKED, Decider, asked_aim, asked_stop
+from enigma_core.deciding import Decider, asked_aim, asked_stop
 from enigma_core.exiting import aims, closings, first_stops, shares, stop_lines, tightest
 from enigma_core.gating import ask_market, clears_streak
 from enigma_core.market import BarsClosed, Market, Voted
 from enigma_core.matching import since_entry
 from enigma_core.model import (
+    ASKED,
     ZERO,
     Bar,
     Cancel,
@@ -45,6 +46,10 @@ Record = Report | Command | Order | Cancel | Decision | Trade | DayOpened | Mark
 """What a step gives back: first what happened, then what is to be done."""
 
 
+SILENT_BARS = 2
+"""After so many bars without news nobody knows what a market is worth: no alert is entered on it."""
+
+
 class Scorer(Protocol):
     """Scores one symbol as its bars close."""
 
@@ -61,6 +66,11 @@ class Scorer(Protocol):
     @property
     def last_close(self) -> float:
         """The newest price there is: the close of the bar pushed last."""
+        ...
+
+    @property
+    def last_bar(self) -> tuple[int, int] | None:
+        """When the bar pushed last opened and closed, ms; None before the first."""
         ...
 
     def push(self, bar: Bar) -> None: ...
@@ -197,6 +207,13 @@ class Engine:
         if evaluation.score[0] != evaluation.score[0]:
             return None
         return msgspec.structs.replace(evaluation, close=np.array([scorer.last_close]))
+
+    def silence(self, symbol: str, ts: int) -> int:
+        """How long (ms) nothing has been heard of `symbol`, where that is more than two bars; else 0."""
+        last = self.scorers[symbol].last_bar
+        if last is None or ts - last[1] <= SILENT_BARS * (last[1] - last[0]):
+            return 0
+        return ts - last[1]
 
     # reports
 

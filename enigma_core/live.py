@@ -288,6 +288,11 @@ class LiveEvaluator:
         """The newest price there is; NaN before the first bar."""
         return self._base.last_close if self._base.held else NAN
 
+    @property
+    def last_bar(self) -> tuple[int, int] | None:
+        """When the newest base bar opened and closed, ms."""
+        return (self._last_ts, self._last_ts + self._step) if self._last_ts >= 0 else None
+
     def warm(self, candles: Candles) -> None:
         """Take in closed base bars at once, oldest first. Nothing counts as just closed afterwards."""
         if self._base.count:

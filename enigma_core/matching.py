@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from enigma_core.market import BarsClosed, Funding, MarketEvent, MarkSeen
-from enigma_core.model import NOISE, Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
+from enigma_core.model import ASKED, NOISE, Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
 from enigma_core.parts import Report
 from enigma_core.plan import Costs
 
@@ -108,6 +108,10 @@ def since_entry(bar: Bar, entered: int, price: float) -> Bar | None:
         return None
     high, low = max(price, bar.close), min(price, bar.close)
     return Bar(bar.symbol, bar.ts, bar.end, price, high, low, bar.close, bar.volume)
+
+
+LATE_BARS = 2
+"""An entry that an alert asked for is not filled later than so many bars after it came."""
 
 
 class Held:
@@ -224,6 +228,10 @@ class SimulatedVenue:
         # an order that came after this open has to wait for the next
         while (order := next((o for o in held.market if o.ts <= bar.ts), None)) is not None:
             held.market.remove(order)
+            if order.purpose is Purpose.ENTRY and order.reason == ASKED and bar.ts - order.ts > LATE_BARS * (bar.end - bar.ts):
+                why = "no bar has opened in time"
+                yield OrderEnded(ts=bar.ts, order_id=order.id, symbol=order.symbol, state="expired", reason=why)
+                continue
             yield self.take(held, order, bar.symbol, bar.ts, bar.open)
         if held.quantity and settlements:
             yield from self._settle(held, bar.symbol, bar.open, max(held.until, bar.ts + 1), bar.end)

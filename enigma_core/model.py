@@ -27,6 +27,9 @@ CENT = Decimal("0.000000000001")
 
 ZERO = Decimal(0)
 
+ASKED = "alert"
+"""What an order, a stop, a target or a size is called that an alert asked for."""
+
 NOISE = 1e-6
 """Of a tick: a price this near to the grid is on it."""
 

@@ -82,6 +82,10 @@ class VotingScorer(ToldScorer):
     def last_close(self) -> float:
         return self._bar.close
 
+    @property
+    def last_bar(self) -> tuple[int, int] | None:
+        return (self._bar.ts, self._bar.end) if self.ready else None
+
     def push(self, bar: Bar) -> None:
         super().push(bar)
         # what an alert has evaluated in between is the last bar's score, though nothing was decided on it

@@ -64,6 +64,8 @@ class Settings:
             if path.split(".")[0] in FIXED:
                 raise ConfigError(f"{path} belongs to how a run is started: change it in the configuration file, and start again")
             for at, one in leaves(path, value):
+                if _refers(one) and not at.endswith(".urls"):
+                    raise ConfigError(f"{at} refers to the environment or a file: only the configuration file may do that")
                 if at.startswith("notifiers.") and "://" in json.dumps(one):
                     raise ConfigError(f'{at} is an address that may hold a token: refer to it, as in [{{"env": "ENIGMA_NOTIFY"}}]')
                 if secret(at) and not reference(one):
@@ -95,6 +97,14 @@ class Settings:
         except OSError as error:
             raise HomeError(f"{self._path} cannot be written ({error.strerror}): the settings stay as they were") from error
         self._kept, self._tree = values, tree
+
+
+def _refers(value: Any) -> bool:
+    """True where somewhere in `value` the environment or a file is referred to: what they hold must not be asked out."""
+    if reference(value):
+        return True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return any(_refers(one) for one in inner)
 
 
 def _drop(values: dict[str, Any], steps: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from msgspec import Meta
 from enigma_core.errors import HomeError
 from enigma_core.model import CloseWanted, StateSet, StreakReset
 from enigma_core.parts import Command
+
+LOG = logging.getLogger("enigma.control")
 
 HALT = "HALT"
 """The file that halts a run."""
@@ -111,7 +114,7 @@ def asked(home: Path) -> list[tuple[Path, Wanted | str]]:
     """Commands that lie there, oldest first; a text is what is wrong with one."""
     found: list[tuple[Path, Wanted | str]] = []
     with contextlib.suppress(FileNotFoundError):
-        for path in sorted((home / FOLDER).glob("*.json")):
+        for path in sorted(each for each in (home / FOLDER).glob("*.json") if each.is_file()):
             try:
                 with path.open("rb") as file:
                     found.append((path, msgspec.json.decode(file.read(LONGEST), type=Wanted)))
@@ -130,9 +133,14 @@ async def attend(home: Path, tell: Callable[[Command], object], now: Callable[[]
 def look(home: Path, tell: Callable[[Command], object], now: Callable[[], int], flattening: Callable[[], bool]) -> None:
     """Obey what lies there."""
     for path, wanted in asked(home):
-        if isinstance(wanted, Wanted) and (wanted.command != "resume" or _lifted(home, path)):
+        if isinstance(wanted, str):
+            LOG.warning("%s", wanted)
+        elif wanted.command != "resume" or _lifted(home, path):
             tell(wanted.at(now()))
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            LOG.warning("%s cannot be removed, so it will be obeyed again: %s", path, error.strerror)
     if not flattening() and (reason := halted_by(home)) is not None:
         tell(StateSet(ts=now(), state="HALTED", reason=reason, flatten=True))
 

@@ -97,6 +97,7 @@ class Row:
         self._evaluation = evaluation
         self._rows = {int(ts): i for i, ts in enumerate(evaluation.ts)}
         self._at: int | None = None
+        self._bar: tuple[int, int] | None = None
 
     @property
     def primary_closed(self) -> bool:
@@ -111,7 +112,12 @@ class Row:
         assert self._at is not None
         return float(self._evaluation.close[self._at])
 
+    @property
+    def last_bar(self) -> tuple[int, int] | None:
+        return self._bar
+
     def push(self, bar: Bar) -> None:
+        self._bar = (bar.ts, bar.end)
         self._at = self._rows.get(bar.end)
 
     def evaluate(self, market: Market | None, now: int) -> Evaluation:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from alerts import alert
 from enigma_core.alert import Request
-from enigma_core.alerting import Mark, base_quantity, marked, no_amount, order_of, stance_of, too_old, wish
+from enigma_core.alerting import Mark, base_quantity, marked, no_amount, order_of, stance_of, taken_off, too_old, wish
 from enigma_core.model import Instrument
 from markets import START
 
@@ -151,3 +151,18 @@ def test_amounts_that_are_some_are_not_doubted() -> None:
     one = Decimal("0.0000001")
     assert no_amount(asked(quantity=one, leverage=one, stop=one, take_profit=one)) == ""
     assert no_amount(asked()) == ""
+
+
+@given(
+    st.decimals(min_value="1e-18", max_value="1e32", allow_nan=False),
+    st.none() | st.decimals(min_value=0, max_value="1e32", allow_nan=False),
+    st.sampled_from(["base", "contracts", "percent", "quote"]),
+)
+def test_what_is_taken_off_is_whole_lots_of_what_is_held_however_much_is_asked(
+    quantity: Decimal, rest: Decimal | None, unit: Any
+) -> None:
+    request = Request(symbol=A, action="reduce", quantity=quantity, unit=unit, position_size=rest)
+    found = taken_off(request, Decimal(20), 50_000.0, Decimal(10_000), Instrument(symbol=A))
+    assert found is not None
+    assert 0 <= found <= 20
+    assert found % 1 == 0

@@ -730,3 +730,35 @@ def test_p04_the_same_alert_gives_the_same_client_order_ids_on_two_hosts() -> No
 
 def test_what_is_asked_of_an_alert_never_shows_in_its_identity() -> None:
     assert alert("long", id="A1") == alert("long", id="A1")
+
+
+def test_charts_of_different_intervals_are_senders_of_their_own() -> None:
+    desk = opened()
+    desk.told("close", bar=2000, sent=5000, interval="5")
+    desk.told("long", bar=1000, sent=6000, interval="60")
+    assert desk.last.outcome == "entered"
+
+
+def test_nothing_is_entered_on_a_market_that_has_been_silent() -> None:
+    desk = opened()
+    length = desk.now - desk.engine.scorers[BTC].last_bar[0]  # type: ignore[index]
+    desk.told("long", later=2 * length + 1)
+    assert desk.last.outcome == "refused"
+    assert "silent" in desk.last.reason
+
+
+def test_an_entry_that_no_bar_has_opened_for_in_time_is_not_made() -> None:
+    desk = opened()
+    desk.told("long", later=1)
+    assert desk.book.entries
+    for _ in range(4):
+        desk.now += 300_000_000
+    desk.bar(E)
+    assert not desk.book.holds(BTC)
+
+
+def test_a_veto_that_names_a_side_leaves_what_is_held() -> None:
+    desk = opened(held="long")
+    desk.told(position="short", mode="veto")
+    assert desk.last.outcome == "vetoed"
+    assert desk.side == 1

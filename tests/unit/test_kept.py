@@ -306,3 +306,24 @@ def test_a_run_without_settings_says_how_to_get_them(tmp_path: Path, catalogue: 
 
     sent(served(tmp_path, catalogue), tmp_path, [(START + 20 * BAR, change)])
     assert told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gates.score.min": {"env": "CANARY"}},
+        {"gates.alignment.timeframes": [{"file": "/etc/passwd"}]},
+        {"risk": {"zone": {"env": "CANARY"}}},
+        {"notifiers.apprise.group": {"env": "CANARY"}},
+        {"services.tradingview.host": "0.0.0.0"},
+        {"notifiers.apprise": {"urls": ["jsons://user:CANARY@example.com"]}},
+        {"symbols": ["NOSUCH/USDT:USDT"]},
+    ],
+)
+def test_nothing_can_be_asked_out_of_the_environment_and_what_shapes_a_run_stays(
+    tmp_path: Path, catalogue: Catalogue, changes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CANARY", "Zq8vN3x-canary")
+    with pytest.raises(ConfigError) as caught:
+        Settings(loaded, catalogue, tmp_path).changed(changes)
+    assert "canary" not in str(caught.value)
