@@ -276,6 +276,46 @@ def test_a_message_is_tested_against_the_running_engine_gate_by_gate(bare: Path,
     assert not desk.alerts
 
 
+class ModalDesk(TradedDesk):
+    """A run whose service has settings of its own. `modes` are those it was asked in."""
+
+    modes: list[str]
+
+    def settings(self) -> dict[str, Any]:
+        return {"services": {"tradingview": {"mode": "signal", "max_lag": 20.0, "max_lag_exit": 40.0}}}
+
+    def rehearse(self, request: Request, mode: Any) -> Any:
+        self.modes.append(mode)
+        return super().rehearse(request, mode)
+
+
+def test_a_message_is_tested_as_the_door_of_the_run_would_take_it(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "run").mkdir()
+    monkeypatch.setenv("ENIGMA_API_TOKEN", SECRETS["read"])
+    desk = ModalDesk(bare / "run")
+    desk.modes = []
+
+    def tested(message: str, code: int = 0) -> str:
+        return call("test", "-", "--home", bare, given=message, code=code).stdout
+
+    with running(Api(desk, trust_local=False)) as client:
+        (bare / "server.json").write_text(json.dumps({"url": f"http://127.0.0.1:{client.port}", "pid": os.getpid()}))
+        tested("BUY BTCUSDT")
+        call("test", "-", "--home", bare, "--mode", "vote", given="BUY BTCUSDT")
+        assert desk.modes == ["signal", "vote"]
+        assert "halted: entries stop" in tested('{"action": "halt"}')
+        assert "ignored: this is a test alert" in tested('{"ticker": "BTCUSDT", "action": "buy", "test": true}')
+        assert "ignored: it asks for nothing" in tested('{"ticker": "BTCUSDT", "rsi": 30}')
+        assert "did you mean 'buy'" in tested('{"ticker": "BTCUSDT", "action": "buuy"}', 1)
+        old = '{"ticker": "BTCUSDT", "action": "ACTION", "timenow": "2026-01-31T12:00:07Z"}'
+        assert "and 20 s are allowed" in tested(old.replace("ACTION", "buy"))
+        assert "and 40 s are allowed" in tested(old.replace("ACTION", "close"))
+        assert "s in the future" in tested(old.replace("ACTION", "close").replace("2026", "2095"), 1)
+        both = tested('[{"ticker": "BTCUSDT", "action": "buy"}, {"ticker": "BTCUSDT", "action": "buuy"}]', 1)
+    assert "another order of this message is refused" in both
+    assert desk.modes == ["signal", "vote"]
+
+
 def test_where_nothing_runs_the_test_says_how_to_start(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "start one with `enigma run`" in sentence("test", "-", "--home", bare, given="BUY BTCUSDT")
     (bare / "server.json").write_text(json.dumps({"url": "http://127.0.0.1:1", "pid": os.getpid()}))

@@ -115,11 +115,11 @@ class TradingView(Service, frozen=True, kw_only=True):
                     told.append(f"the {kind.title}, made just now and shown this once: {credential.value}")
         self.sources_known(home, mode)
         if not self.port:
-            return [f"alerts are taken at a free port of {self.host}; {home / SERVER_FILE} will say which", *told]
+            return [f"alerts are taken at a free port of {self.host} in a moment; {home / SERVER_FILE} will say which", *told]
         from enigma_webhooks.front.server import bound, url
 
         with contextlib.closing(bound(self.host, self.port)) as listening:
-            return [f"alerts are taken at {url(listening)}/webhooks/tradingview", *told]
+            return [f"alerts are taken at {url(listening)}/webhooks/tradingview in a moment, when it listens", *told]
 
     async def serve(self, inbox: Inbox, ports: Ports) -> None:
         """Serve until cancelled; answers under way are given two seconds. `server.json` in the home folder says where."""
@@ -163,7 +163,7 @@ class TradingView(Service, frozen=True, kw_only=True):
                 return peer
 
         metrics = api.Metrics(desk)
-        access = api.Access.of(self._tokens(desk.home, mode), address=address)
+        access = api.Access.of(self._tokens(desk.home, mode), address=address, trust_local=not self.behind_proxy and not trusted)
         receiver = Receiver(desk, self.sources_known(desk.home, mode), alerts.read, trusted=trusted, answered=metrics.answered)
         app = application(
             receiver,
@@ -228,7 +228,7 @@ class TradingView(Service, frozen=True, kw_only=True):
         return [checked(value, f"{at}.{name}", reachable=reachable) for name, value in given.items() if value is not None]
 
     def _credential(self, kind: Kind, home: pathlib.Path, mode: str, *, make: bool = False) -> Credential | None:
-        """The secret of this `kind` that is not in the settings; None where they have one. A run's own token stands beside theirs."""
+        """The secret of this `kind` that is not in the settings; None where they have one. An own token stands beside theirs."""
         if kind is WEBHOOK and (self.secret is not None or self.next_secret is not None):
             return None
         credential = found(kind, home, os.environ, reachable=self._reachable(mode))

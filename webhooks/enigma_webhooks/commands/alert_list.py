@@ -91,4 +91,4 @@ def colour(outcome: str) -> str:
     """The style of an outcome: green where something was done, red where it was not, dim while it waits."""
     if outcome in ("entered", "closed", "reduced", "cancelled", "voted", "vetoed"):
         return "green"
-    return "red" if outcome in ("refused", "rejected", "expired", "halted") else "dim" if outcome == "waiting" else ""
+    return "red" if outcome in ("refused", "rejected", "expired", "halted") else "dim" if outcome in ("waiting", "ignored") else ""

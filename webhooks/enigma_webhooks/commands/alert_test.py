@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import rich_click as click
+from click.exceptions import Exit
 
 from enigma_core.alert import Mode
 from enigma_core.cli import options
@@ -18,7 +21,10 @@ from enigma_core.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from enigma_webhooks.alerts import Reading
+
 PATH = "/api/v1/signal-test"
+CONFIG = "/api/v1/config"
 PATIENCE = 10.0
 """Seconds."""
 
@@ -28,11 +34,15 @@ MOST = 1_000_000
 
 @click.command("test")
 @click.argument("file", metavar="FILE|-")
-@click.option("--mode", type=click.Choice(get_args(Mode)), default="trigger", show_default=True, help="How it would enter.")
+@click.option("--mode", type=click.Choice(get_args(Mode)), help="How it would enter. [default: as the run has it]")
 @options.json_option
 @options.home_option
-def test(file: str, mode: str, as_json: bool, home: str | None) -> None:
-    """Ask the running engine what it would do with the message in FILE, or on standard input (-). Nothing is traded."""
+def test(file: str, mode: str | None, as_json: bool, home: str | None) -> None:
+    """Ask the running engine what it would do with the message in FILE, or on standard input (-). Nothing is traded.
+
+    Exits with 1 where the door would refuse the message.
+    """
+    from enigma_webhooks.alerts import read
     from enigma_webhooks.commands._kept import run_folder
     from enigma_webhooks.commands._server import credential, listening, started
     from enigma_webhooks.front.credentials import API
@@ -47,18 +57,80 @@ def test(file: str, mode: str, as_json: bool, home: str | None) -> None:
         raise ConfigError(
             f"there is no API token in {folder / API.file}: put that of the engine into {API.variable} or {API.variable}_FILE"
         )
-    answer = asked(url, token.value, {"message": message, "mode": mode}, token.where)
+    service = _service(asked(url + CONFIG, token.value, None, token.where))
+    readings = read(message)
+    tests = at_the_door(readings, service, time.time_ns() // 1_000_000)
+    if not all(tests):
+        question = {"message": message, "mode": mode or service.get("mode") or "trigger"}
+        told = asked(url + PATH, token.value, question, token.where).get("tests")
+        if not isinstance(told, list) or len(told) != len(tests):
+            raise ConfigError(f"what answers at {url} is no engine of this version")
+        tests = [mine or other for mine, other in zip(tests, told, strict=True)]
     if as_json:
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-        return
-    from enigma_core.cli.display import console
+        click.echo(json.dumps({"tests": tests}, indent=2, ensure_ascii=False))
+    else:
+        from enigma_core.cli.display import console
 
-    out = console()
-    for n, one in enumerate(answer["tests"]):
-        if n:
-            out.rule(style="dim")
-        _show(out, one)
-    out.print("Nothing was traded.", style="dim")
+        out = console()
+        for n, one in enumerate(tests):
+            if n:
+                out.rule(style="dim")
+            _show(out, one or {})
+        out.print("Nothing was traded.", style="dim")
+    if any(one is not None and one["outcome"] == "rejected" for one in tests):
+        raise Exit(1)
+
+
+def _service(tree: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the service, as far as the run tells them."""
+    services = tree.get("services")
+    found = services.get("tradingview") if isinstance(services, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def at_the_door(readings: Sequence[Reading], service: dict[str, Any], now: int) -> list[dict[str, Any] | None]:
+    """What becomes of each order before any gate is asked, None where it is for the engine to say. `now` is the wall's, ms.
+
+    The door takes all orders of a message or none; where one of them halts, the others come to nothing.
+    """
+    found = [_at_the_door(reading, service, now) for reading in readings]
+    named = [(reading, *(word or ("", ""))) for reading, word in zip(readings, found, strict=True)]
+    if any(outcome == "rejected" for _, outcome, _ in named):
+        fallen = "another order of this message is refused, and with it all of them"
+        named = [(r, outcome, why) if outcome == "rejected" else (r, "rejected", fallen) for r, outcome, why in named]
+    elif any(outcome == "halted" for _, outcome, _ in named):
+        named = [(r, outcome or "refused", why or "this message halts trading") for r, outcome, why in named]
+    return [
+        {"symbol": r.symbol, "outcome": outcome, "reason": why, "warnings": list(r.warnings), "decision": None} if outcome else None
+        for r, outcome, why in named
+    ]
+
+
+def _at_the_door(reading: Reading, service: dict[str, Any], now: int) -> tuple[str, str] | None:
+    from enigma_webhooks.front.receiver import MOST_AHEAD
+
+    request = reading.request
+    if not reading.ok:
+        return "rejected", reading.error or "this cannot be read"
+    if request is None or reading.test or not reading.asks:
+        return "ignored", "this is a test alert" if reading.test else "it asks for nothing"
+    if request.sent is not None and request.sent - now > MOST_AHEAD:
+        return "rejected", f"the message was sent {(request.sent - now) // 1000} s in the future, 30 s is the most"
+    if request.action == "halt":
+        return "halted", "entries stop, working entries are called off, and what is held is closed"
+    if request.sent is None:
+        return None
+    most = _ms(service, "max_lag_exit", 900) if request.reduces else _ms(service, "max_lag", 60)
+    if request.max_lag is not None:
+        most = min(most, request.max_lag)
+    if now - request.sent > most:
+        return "expired", f"it is {(now - request.sent) // 1000} s old, and {most / 1000:g} s are allowed"
+    return None
+
+
+def _ms(service: dict[str, Any], name: str, default: int) -> int:
+    value = service.get(name)
+    return round((value if isinstance(value, int | float) else default) * 1000)
 
 
 def _message(file: str) -> str:
@@ -71,10 +143,14 @@ def _message(file: str) -> str:
         raise ConfigError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
-def asked(url: str, token: str, question: dict[str, Any], where: str) -> dict[str, Any]:
-    """What the engine at `url` answers. Raises `ConfigError` with its sentence, or with what keeps it from answering."""
+def asked(url: str, token: str, question: dict[str, Any] | None, where: str) -> dict[str, Any]:
+    """What is answered at `url`, to a `question` where there is one. Raises `ConfigError` with the engine's sentence, or with
+    what keeps it from answering.
+    """
     head = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": "application/json"}
-    request = urllib.request.Request(url + PATH, json.dumps(question).encode(), head, method="POST")
+    body = None if question is None else json.dumps(question).encode()
+    request = urllib.request.Request(url, body, head, method="GET" if body is None else "POST")
+    url = "/".join(url.split("/")[:3])
     # this machine is never asked through a proxy, and the token goes nowhere else
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Straight())
     try:
@@ -89,7 +165,7 @@ def asked(url: str, token: str, question: dict[str, Any], where: str) -> dict[st
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ConfigError(f"the engine at {url} gives no answer ({reason}): is it running? `enigma run` starts one") from None
-    if not isinstance(told, dict) or not isinstance(told.get("tests"), list):
+    if not isinstance(told, dict):
         raise ConfigError(f"what answers at {url} is no engine of this version")
     return told
 
