@@ -134,3 +134,34 @@ def test_the_group_lists_its_commands_and_imports_them_when_called() -> None:
     assert alert.list_commands(click.Context(alert)) == list(COMMANDS)
     assert {"lint", "pine", "url", "test", "list", "show"} == set(COMMANDS)
     assert alert.get_command(click.Context(alert), "nonsense") is None
+
+
+ADVISED = (
+    '{"secret":"SECRET","ticker":"{{ticker}}","action":"{{strategy.order.action}}","contracts":"{{strategy.order.contracts}}",'
+    '"market_position":"{{strategy.market_position}}","prev_market_position":"{{strategy.prev_market_position}}",'
+    '"time":"{{timenow}}","id":"{{ticker}}-{{interval}}-{{time}}-{{strategy.order.id}}"}'
+).replace("SECRET", SECRET)
+
+
+@pytest.mark.parametrize(
+    "text", [ADVISED, '{"ticker":"BTCUSDT","action":"buy","timenow":"{{timenow}}"}', "{{strategy.order.action}} BTCUSDT"]
+)
+def test_a_template_without_another_fault_is_told_as_that(text: str) -> None:
+    result = enigma("lint", "--json", "-", given=text)
+    shown = json.loads(result.stdout)
+    assert (result.exit_code, shown["ok"]) == (1, False)
+    assert "TradingView fills in {{" in shown["error"]
+    assert "the rest was read" in shown["error"]
+    assert SECRET not in result.output
+
+
+def test_a_template_with_another_fault_is_told_of_that_only() -> None:
+    text = '{"ticker":"{{ticker}}","action":"{{strategy.order.action}}","qty":"-1"}'
+    assert "the rest was read" not in json.loads(enigma("lint", "--json", "-", given=text).stdout)["error"]
+
+
+def test_a_symbol_that_no_run_could_trade_is_warned_of() -> None:
+    for symbol, warned in (("EURUSD", True), ("BTCUSDT.P", False), ("BTCUSDC", False)):
+        shown = json.loads(enigma("lint", "--json", "-", given=f"BUY {symbol}").stdout)
+        assert shown["ok"] is True
+        assert any("the engine trades BASE/USDT:USDT perpetuals" in warning for warning in shown["warnings"]) == warned

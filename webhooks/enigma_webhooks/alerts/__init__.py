@@ -15,6 +15,7 @@ from enigma_webhooks.alerts.reading import Reading, json_of
 from enigma_webhooks.alerts.repair import repaired
 from enigma_webhooks.alerts.secrets import blanked, stated
 from enigma_webhooks.alerts.symbols import Name, UnknownSymbol, match, rescaled, unified
+from enigma_webhooks.alerts.template import filled, placeholders
 
 __all__ = [
     "MOST_BYTES",
@@ -23,10 +24,12 @@ __all__ = [
     "Reading",
     "UnknownSymbol",
     "blanked",
+    "filled",
     "json_of",
     "line_column",
     "match",
     "place_of",
+    "placeholders",
     "read",
     "repaired",
     "rescaled",

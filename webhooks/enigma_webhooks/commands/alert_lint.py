@@ -21,6 +21,10 @@ WIDEST = 100
 """Letters of a line that are shown around the place at fault."""
 
 
+MOST_NAMED = 6
+"""Placeholders that are named in a sentence."""
+
+
 @click.command()
 @click.argument("file", metavar="FILE|-")
 @options.json_option
@@ -32,7 +36,9 @@ def lint(file: str, as_json: bool) -> None:
     from enigma_webhooks.alerts import json_of, read
 
     body = _body(file)
-    readings = read(body)
+    readings = [_advised(reading) for reading in read(body)]
+    if not all(reading.ok for reading in readings):
+        readings = _as_template(body, readings)
     if as_json:
         import msgspec
 
@@ -41,6 +47,32 @@ def lint(file: str, as_json: bool) -> None:
         _show(body, readings)
     if not all(reading.ok for reading in readings):
         raise Exit(1)
+
+
+def _as_template(body: bytes, readings: list[Reading]) -> list[Reading]:
+    """`readings` of a message whose only fault is that TradingView has not filled in its placeholders yet, told as that."""
+    import msgspec
+
+    from enigma_webhooks.alerts import filled, placeholders, read
+
+    text = body.decode("utf-8", "replace")
+    known = placeholders(text)
+    if not known or not all(reading.ok for reading in read(filled(text))):
+        return readings
+    names = ", ".join(known[:MOST_NAMED]) + (" and others" if len(known) > MOST_NAMED else "")
+    more = f"; TradingView fills in {names} when the alert goes off, and the rest was read: nothing else is wrong with it"
+    return [r if r.error is None else msgspec.structs.replace(r, error=r.error + more) for r in readings]
+
+
+def _advised(reading: Reading) -> Reading:
+    """`reading` with a warning where no run could trade its symbol."""
+    import msgspec
+
+    symbol = reading.symbol
+    if not symbol or symbol.endswith((":USDT", ":USDC")):
+        return reading
+    said = f"{symbol} is no perpetual in USDT or USDC: the engine trades BASE/USDT:USDT perpetuals, as in BTCUSDT.P"
+    return msgspec.structs.replace(reading, warnings=(*reading.warnings, said))
 
 
 def _body(file: str) -> bytes:
