@@ -44,7 +44,6 @@ def plain(status: int, word: str, *extra: tuple[bytes, bytes], **more: Any) -> A
 
 UNAUTHORIZED = plain(401, "unauthorized")
 FORBIDDEN = plain(403, "forbidden")
-NOT_FOUND = plain(404, "unknown")
 NOT_ALLOWED = plain(405, "refused", (b"allow", b"POST"), reason="alerts are sent with POST")
 UNTRACEABLE = plain(400, "refused", CLOSE, reason="X-Forwarded-For is no list of at most five addresses")
 TOO_LARGE = plain(413, "refused", CLOSE, reason="a message has at most 16 KiB")

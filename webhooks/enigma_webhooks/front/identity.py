@@ -28,7 +28,12 @@ def identity(source: str, request: Request, received: int, copy: int = 0) -> Ide
     An id of the sender's own makes it; else what is asked for and the time in the message. A message without a time is known for
     `WINDOW` only, and its id has the time it came in it. `copy` counts orders of one message that would else be the same: two
     orders alike in one array are two orders, unless they carry one id.
+
+    A halt is never a duplicate, whatever it carries: to obey one twice does no harm, to swallow one does.
     """
+    if request.action == "halt":
+        key = _hashed("halt", *_asked(source, request), request.key, received, copy)
+        return Identity(f"A{key}", key, WINDOW)
     if request.key:
         key = _hashed("key", source, request.key)
         return Identity(f"A{key}", key)
