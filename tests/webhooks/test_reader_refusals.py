@@ -398,6 +398,17 @@ def test_timenow_left_as_it_was_under_time_is_the_time_of_sending() -> None:
     assert "is no time" in said(order(time="{{timenow}}"))
 
 
+def test_a_position_without_a_word_is_no_action() -> None:
+    for text, side in (
+        ("BTCUSDT pos 0.1", "long"),
+        ("BTCUSDT pos 0", "close"),
+        ('{"symbol":"BTCUSDT","position":"short"}', "short"),
+    ):
+        (reading,) = read(text)
+        assert reading.request is not None
+        assert (reading.request.action, reading.side, reading.asks) == (None, side, True)
+
+
 @pytest.mark.parametrize(
     ("text", "held"),
     [

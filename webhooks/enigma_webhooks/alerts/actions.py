@@ -41,7 +41,7 @@ class Intent:
                 raise no_word(unread)
             if stance is None:
                 return None, None, None, unread
-            return ("close" if stance == "flat" else stance), None, stance, None
+            return None, None, stance, None
         said, field = main
         action, closes = said.action, said.closes
         if said.stance is not None:

@@ -129,7 +129,7 @@ def _reading(order: Order, request: Request | None, secret: str | None, warnings
         ok=True,
         request=request,
         symbol=request.symbol,
-        side=side_of(action),
+        side=side_of(action or ("close" if request.position == "flat" else request.position)),
         secret=secret,
         test=test,
         asks=not test and (action is not None or request.position is not None),
