@@ -94,7 +94,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def call(*arguments: object, code: int = 0, given: str | None = None) -> Result:
-    done = CliRunner().invoke(alert, [str(a) for a in arguments], input=given)
+    done = CliRunner(env={"COLUMNS": "160"}).invoke(alert, [str(a) for a in arguments], input=given)
     assert done.exit_code == code, (done.output, done.exception)
     return done
 

@@ -388,7 +388,8 @@ def test_an_entry_whose_time_of_sending_cannot_be_read_is_refused_and_an_exit_is
     error = said(order(**{key: value}))
     assert f"{key} '{value}' is no time" in error
     assert "2026-01-31T12:00:00Z, or seconds or milliseconds since 1970" in error
-    for exit_ in ({"action": "close"}, {"action": "sell", "market_position": "flat"}, {"action": "cancel"}):
+    part = {"action": "sell", "market_position": "long", "prev_market_position": "long"}
+    for exit_ in ({"action": "close"}, {"action": "sell", "market_position": "flat"}, {"action": "cancel"}, part):
         (reading,) = read(order(**{key: value, **exit_}))
         assert reading.ok
         assert any("is no time" in warning for warning in reading.warnings)

@@ -60,14 +60,15 @@ class Order:
             raise no_action()
         if feed and worded is not None:
             raise no_word(worded)
-        reduces = stance == "flat" if stance is not None else action in ("close", "reduce", "cancel")
+        previous = self._previous()
+        reduces = Request(symbol=name.symbol, action=action, position=stance, previous=previous).reduces
         sent, bar = self._times(strict=not (feed or reduces or self.test))
         made = Request(
             symbol=name.symbol,
             exchange=self._exchange(name),
             action=action,
             position=stance,
-            previous=self._previous(),
+            previous=previous,
             closes=closes,
             quantity=quantity,
             unit=unit,
