@@ -88,6 +88,15 @@ def test_without_any_time_a_message_is_known_for_a_minute_and_its_id_is_of_the_m
     assert one.id != two.id
 
 
+@given(st.text(max_size=8), times)
+def test_a_halt_is_never_a_duplicate_of_one_at_another_time(key: str, bar: int | None) -> None:
+    request = Request(symbol="", action="halt", key=key, bar=bar, sent=bar)
+    one, two = identity("tradingview", request, NOW), identity("tradingview", request, NOW + 1)
+    assert one.id != two.id
+    assert one.key != two.key
+    assert one.window is not None
+
+
 def test_orders_alike_in_one_message_are_told_apart_by_their_place() -> None:
     for request in (Request(symbol=BTC, action="long"), Request(symbol=BTC, bar=NOW)):
         assert len({identity("tradingview", request, NOW, copy).key for copy in range(3)}) == 3

@@ -207,6 +207,45 @@ def test_an_alert_is_written_down_whole_but_for_its_secret() -> None:
     assert alert.request.symbol == "BTC/USDT:USDT"
 
 
+@pytest.mark.parametrize("trouble", ["full", "fail"])
+def test_an_alert_sent_again_after_it_could_not_be_taken_in_is_as_old_as_its_last_coming(trouble: str) -> None:
+    door = Door()
+    setattr(door.desk, trouble, True)
+    assert one(door, buy(id="a")).status == 503
+    setattr(door.desk, trouble, False)
+    door.time, door.desk.time = NOW + 3600 * SECOND, NOW + 3601 * SECOND
+    assert one(door, buy(id="a")).status == 200
+    (alert,) = door.desk.alerts
+    assert (alert.received, alert.ts) == (NOW + 3600 * SECOND, NOW + 3601 * SECOND)
+
+
+def test_a_message_known_by_its_bytes_comes_anew_each_time() -> None:
+    door = Door()
+    seen: list[tuple[int, int]] = []
+    accept = door.desk.accept
+
+    async def noting(alerts: Any) -> Any:
+        seen.extend((a.received, a.ts) for a in alerts)
+        return await accept(alerts)
+
+    door.desk.accept = noting  # type: ignore[method-assign]
+    for after in (0, 5, 10):
+        door.time = door.desk.time = NOW + after * SECOND
+        assert one(door, buy(id="a")).status == 200
+    assert seen == [(NOW + n * SECOND,) * 2 for n in (0, 5, 10)]
+
+
+@pytest.mark.parametrize("more", [{}, {"id": "h"}, {"time": iso(NOW)}], ids=["bare", "with an id", "with a time"])
+def test_a_halt_is_obeyed_each_time_it_comes(more: dict[str, str]) -> None:
+    door = Door()
+    found = []
+    for after in (0, 1, 30, 600):
+        door.time = NOW + after * SECOND
+        found.append(one(door, {"secret": SECRET, "action": "halt", **more}).json["status"])
+    assert found == ["accepted"] * 4
+    assert len({a.id for a in door.desk.alerts}) == 4
+
+
 def test_an_alert_comes_by_either_address_with_the_secret_where_it_can_be() -> None:
     plain = {"ticker": "BTCUSDT.P", "action": "buy"}
     for settings in (

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from desks import NOW
 from enigma_webhooks.front.buckets import Failures, TokenBucket
+from enigma_webhooks.front.glimpse import MOST, glimpsed
 from enigma_webhooks.front.keyring import Keyring
 from enigma_webhooks.front.strength import weakness
 from posting import JSON, OTHER, SECRET, TEXT, Answer, Door, buy, source
@@ -179,6 +180,72 @@ def test_i21_the_secret_is_in_no_record_answer_log_or_representation(
     assert SECRET not in repr((door.receiver, door.sources))
 
 
+WAYS: dict[str, dict[str, Any]] = {
+    "address": {"to": f"tradingview/{SECRET}"},
+    "header": {"headers": {"X-Webhook-Secret": SECRET}},
+    "signature": {},
+    "body": {},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("field", ["id", "order_id", "strategy", "exchange"])
+def test_i21_a_secret_in_another_field_is_refused_whichever_way_it_was_shown(way: str, field: str) -> None:
+    door = Door()
+    message = {**(buy() if way == "body" else PLAIN), field: f"of-{SECRET}"}
+    settings = dict(WAYS[way])
+    if way == "signature":
+        settings["headers"] = signed(json.dumps(message), SECRET.encode())
+    answer = posted(door, (message, settings))[0]
+    if way == "signature" and field == "id":  # the signature's own id stands in its place
+        assert SECRET not in msgspec.json.encode(door.desk.alerts).decode()
+        return
+    assert answer.status == 422
+    assert "the secret stands in another field of the message too" in answer.json["reason"]
+    assert not door.desk.alerts
+    assert SECRET not in msgspec.json.encode(door.desk.refusals).decode()
+
+
+def test_i21_a_secret_in_capitals_is_refused_too() -> None:
+    short = "k2Lpx9Qz7wT4vBn8rYcM"
+    to = {"headers": {"X-Webhook-Secret": short}}
+    for message in (
+        {**PLAIN, "ticker": f"{short}USDT"},
+        {**PLAIN, "ticker": f"{short}:BTCUSDT"},
+        {**PLAIN, "ticker": f"{short}:BTCUSDT", "exchange": "BINANCE"},
+        {**PLAIN, "exchange": short},
+    ):
+        door = Door(sources={"tradingview": source("tradingview", short)})
+        answer = posted(door, (message, to))[0]
+        assert answer.status == 422
+        assert short.upper() not in answer.body.decode().upper()
+        assert short.upper() not in msgspec.json.encode((door.desk.alerts, door.desk.refusals)).decode().upper()
+
+
+def test_i21_an_encoded_secret_in_an_id_is_refused_too() -> None:
+    odd = "k2Lp/x9Qz+7wT=4vBn 8rYc".replace(" ", "_")
+    door = Door(sources={"tradingview": source("tradingview", odd)})
+    answer = posted(door, ({**PLAIN, "id": quote(odd, safe="")}, {"headers": {"X-Webhook-Secret": odd}}))[0]
+    assert answer.status == 422
+    assert quote(odd, safe="") not in msgspec.json.encode(door.desk.refusals).decode()
+
+
+def test_i21_a_conflict_found_later_is_told_without_the_secret() -> None:
+    door = Door()
+    to = {"to": f"tradingview/{SECRET}"}
+    posted(door, ({**PLAIN, "id": "a"}, to))
+    (known,) = door.receiver._made.values()
+    known.alerts[:] = [
+        msgspec.structs.replace(a, digest="other", request=msgspec.structs.replace(a.request, key=f"of-{SECRET}"), key=a.key)
+        for a in known.alerts
+        if not isinstance(a, str)
+    ]
+    answer = posted(door, ({**PLAIN, "id": "a"}, to))[0]
+    assert answer.status == 409
+    assert SECRET not in answer.body.decode()
+    assert SECRET not in msgspec.json.encode(door.desk.refusals).decode()
+
+
 def test_i21_a_wrong_secret_is_not_kept_either() -> None:
     door = Door()
     posted(door, ({"secret": OTHER, **PLAIN}, {"to": f"tradingview/{SECRET}"}))
@@ -296,6 +363,122 @@ def test_i22_whoever_has_the_secret_gets_through_a_flood_from_his_own_address() 
     ]
     assert [a.status for a in posted(door, *good)] == [200] * 5
     assert len(door.desk.alerts) == 5
+
+
+ODD = "Zx81/kq0Tr,5mPw;aa}7Vb3:Ye2Lq9=Gh4N==d6"
+CLEAN = SECRET.replace("-", "_")
+SHAPES: dict[str, str] = {
+    "JSON": json.dumps({"secret": CLEAN, **PLAIN}),
+    "another order": json.dumps({**PLAIN, "token": CLEAN}),
+    "a name of its own": json.dumps({**PLAIN, "webhook_secret": CLEAN}),
+    "after many fields": json.dumps({**PLAIN, **{f"key_number_{n}": f"value {n}" for n in range(60)}, "secret": CLEAN}),
+    "escaped": json.dumps({"secret": CLEAN, **PLAIN}).replace("Zx", "\\u005ax"),
+    "smart quotes": json.dumps({"secret": CLEAN, **PLAIN}).replace('"', "\u201c"),
+    "single quotes": json.dumps({"secret": CLEAN, **PLAIN}).replace('"', "'"),
+    "within a string": json.dumps({"message": json.dumps({"secret": CLEAN, **PLAIN})}),
+    "escaped within a string": json.dumps({"message": json.dumps({"secret": CLEAN, **PLAIN}).replace("Zx", "\\u005ax")}),
+    "lines within a string": json.dumps({"text": f"buy BTCUSDT\nsecret={CLEAN}"}),
+    "text": f"BUY BTCUSDT secret {CLEAN}",
+    "a tab": f"BUY BTCUSDT secret\t{CLEAN}",
+    "pairs": f"SYMBOL=BTCUSDT;SIGNAL=BUY;TOKEN={CLEAN}",
+    "lines": f"symbol: BTCUSDT\r\naction: buy\r\nsecret: {CLEAN}\r\n",
+    "CSV": f"60123456789,buy,BTCUSDT,risk=1,secret={CLEAN}",
+    "a form": f"symbol=BTCUSDT&action=buy&secret={quote(CLEAN)}",
+    "signs within": json.dumps({"secret": ODD, **PLAIN}),
+    "signs within, escaped": json.dumps({"secret": ODD, **PLAIN}).replace("/", "\\/"),
+    "signs within, in a string": json.dumps({"message": json.dumps({"secret": ODD, **PLAIN})}),
+    "signs within a form": f"symbol=BTCUSDT&action=buy&secret={quote(ODD, safe='')}",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_i22_a_right_secret_gets_through_a_flood_in_every_shape(shape: str) -> None:
+    assert glimpsed(Keyring([CLEAN, ODD]), SHAPES[shape].encode())
+    assert not glimpsed(Keyring([OTHER]), SHAPES[shape].encode())
+
+
+@pytest.mark.parametrize("shape", [s for s in SHAPES if not s.startswith("after")])
+def test_i22_a_flood_changes_nothing_for_whoever_has_the_secret(shape: str) -> None:
+    calm, flooded = (Door(sources={"tradingview": source("tradingview", CLEAN, ODD)}) for _ in range(2))
+    posted(flooded, *[(buy(secret="wrong"), {})] * 11)
+    before, after = posted(calm, (SHAPES[shape], {}))[0], posted(flooded, (SHAPES[shape], {}))[0]
+    assert after.status == before.status
+    assert before.status == 200
+
+
+@given(st.text(max_size=400) | st.text("\\\"'u{}[]=:,;%+ \n\u201cabcd0041", max_size=400))
+def test_a_look_at_any_message_raises_nothing(message: str) -> None:
+    assert not glimpsed(Keyring([SECRET]), message.encode("utf-8", "surrogatepass"))
+
+
+class CountingRing(Keyring):
+    """Counts what it is asked."""
+
+    asked = 0
+
+    def holds(self, given: str | bytes) -> bool:
+        self.asked += 1
+        return super().holds(given)
+
+
+UNITS = [
+    " ",
+    "key ",
+    '"',
+    "'",
+    "\\",
+    '\\"',
+    "\\u0041",
+    "=",
+    "a=",
+    ":",
+    "%",
+    "%41",
+    "+",
+    "\n",
+    "a",
+    "abcdefg ",
+    "\u201c",
+    '"\\n',
+    "{",
+    "\\ud83d",
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_i22_a_look_at_sixteen_kibibytes_is_soon_done(unit: str) -> None:
+    body = ("key" + unit * 16_384).encode()[:16_384]
+    ring = CountingRing([SECRET])
+    began = time.process_time()
+    for _ in range(3):
+        glimpsed(ring, body)
+    assert time.process_time() - began < 0.6
+    assert ring.asked <= 3 * MOST
+
+
+def test_i22_a_long_run_of_blanks_does_not_hold_up_the_door() -> None:
+    door = Door()
+    posted(door, *[({"a": 1}, {})] * 11)
+    began = time.process_time()
+    answers = posted(door, *[(b"key" + b" " * 16_380, {})] * 10)
+    assert time.process_time() - began < 0.6
+    assert {a.status for a in answers} == {429}
+
+
+def test_i22_no_more_words_are_compared_than_the_most() -> None:
+    ring = CountingRing([SECRET])
+    body = " ".join(f"word-{n:06}" for n in range(1_300)).encode()
+    assert not glimpsed(ring, body)
+    assert ring.asked == MOST
+
+
+def test_i22_what_was_taken_in_before_gets_through_a_flood_as_a_duplicate() -> None:
+    door = Door()
+    first = posted(door, (buy(id="a"), {}))[0]
+    posted(door, *[(buy(secret="wrong"), {})] * 11)
+    door.receiver.read = unread
+    again = posted(door, (buy(id="a"), {}))[0]
+    assert (again.status, again.json) == (200, {"status": "duplicate", "id": first.json["id"]})
 
 
 def test_i22_another_address_is_not_made_to_pay_and_time_heals() -> None:

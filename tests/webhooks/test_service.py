@@ -282,6 +282,35 @@ def test_it_serves_alerts_and_the_api_beside_a_run_and_stops_when_cancelled(tmp_
     assert not (tmp_path / SERVER_FILE).exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [({}, 200), ({"behind_proxy": True}, 401), ({"trusted_proxies": ["127.0.0.1"]}, 401)],
+    ids=["alone", "behind a proxy", "with a trusted proxy"],
+)
+def test_behind_a_proxy_nobody_is_on_this_machine(tmp_path: Path, settings: dict[str, Any], status: int) -> None:
+    async def inside() -> int:
+        task = asyncio.create_task(service(secret=SECRET, **ADMIN, **settings).serve(Nowhere(), ports(MemoryDesk(tmp_path))))
+        port = int((await asyncio.wait_for(up(tmp_path), 20))["url"].rpartition(":")[2])
+        answer = await exchanged(port, request("GET", "/metrics"), close=False)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        return status_of(answer)
+
+    (tmp_path / "api_token").write_text(f"{OTHER[::-1]}\n")
+    (tmp_path / "api_token").chmod(0o600)
+    assert asyncio.run(inside()) == status
+
+
+def test_where_alerts_will_be_taken_is_told_as_what_is_to_come(tmp_path: Path) -> None:
+    with bound("127.0.0.1", 0) as other:
+        free = other.getsockname()[1]
+    for port in (0, free):
+        first, *_ = service(secret=SECRET, port=port, **ADMIN).prepare(tmp_path, "paper")
+        assert first.startswith("alerts are taken at ")
+        assert "in a moment" in first
+
+
 def test_without_a_run_it_does_not_serve() -> None:
     with pytest.raises(PluginError, match="needs a run to stand beside"):
         asyncio.run(service(secret=SECRET, **ADMIN).serve(Nowhere(), ports(None)))

@@ -47,6 +47,8 @@ def _words(text: str) -> Iterator[str]:
                 inner.append(value)
     texts = [text, *inner]
     if "%" in text or "+" in text:
+        for pair in text.split("&"):
+            yield unquote_plus(pair.partition("=")[2]).strip()
         texts.append(unquote_plus(text))
     if "\\" in text:
         texts.append(_ESCAPE.sub(_plain, text))

@@ -226,13 +226,13 @@ class Receiver:
             if request is None or reading.test or not reading.asks:
                 made.alerts.append("this is a test alert" if reading.test else "it asks for nothing")
                 continue
-            request = self._placed(request, received)
             if key:
                 request = msgspec.structs.replace(request, key=key if len(readings) == 1 else f"{key}/{n}")
-            if _named(request, source.keys):
+            if _named(request, reading.warnings, source.keys):
                 raise Refusal(
                     422, "the secret stands in another field of the message too (an id, a comment or a name): take it out there"
                 )
+            request = self._placed(request, received)
             copy = 0
             if not request.key:
                 known = same(source.name, request)
@@ -376,10 +376,13 @@ def _authentic(keys: Keyring, readings: Sequence[Reading]) -> bool:
     return found
 
 
-def _named(request: Request, keys: Keyring) -> bool:
-    """True where something is called by a secret, which would be kept and shown with it."""
-    names = (request.key, request.order, request.strategy, request.exchange, *request.indicators)
-    return any(blanked(name, keys.live) != name for name in names if name)
+def _named(request: Request, warnings: Sequence[str], keys: Keyring) -> bool:
+    """True where something is called by a secret, in whatever letters, which would be kept and shown with it."""
+    # the symbol and the exchange are in capitals by now
+    live = [secret.casefold() for secret in keys.live]
+    names = (request.symbol, request.exchange, request.key, request.order, request.strategy, *request.indicators)
+    told = (name.casefold() for name in (*names, *scrubbed(warnings, keys.live)) if name)
+    return any(blanked(name, live) != name for name in told)
 
 
 def _secrets(keys: Keyring, readings: Sequence[Reading]) -> list[str]:
