@@ -151,7 +151,7 @@ def taken_off(request: Request, held: Decimal, price: float, equity: Decimal, in
     held here. Percent are of the position.
     """
     rest = request.position_size
-    if request.quantity is None:
+    if request.quantity is None or (request.action is None and rest is not None):
         return None if rest is None else max(held - instrument.contracts(rest), Decimal(0))
     if rest is not None and request.unit == "base":
         share = request.quantity / (request.quantity + rest)

@@ -294,7 +294,7 @@ class Speech:
         known = meaning(key)
         if known is None and (sign == ":" or not value):
             return 0
-        self._free = known is None or known.name in ("text", "order", "strategy", "aside")
+        self._free = known is None or known.name in ("text", "order", "strategy", "interval", "aside")
         if known is not None and known.name in ("action", "side", "stance") and not self._action:
             self._action = value or key
         if value:
@@ -303,7 +303,7 @@ class Speech:
             self._put(key, _value(following[0].rstrip(",;"), key), following[1])
             self._heard("pair")
             return 2
-        elif known is not None and known.name in ("text", "order", "aside", "action", "strategy"):
+        elif known is not None and known.name in ("text", "order", "interval", "aside", "action", "strategy"):
             return 1
         else:
             return 0

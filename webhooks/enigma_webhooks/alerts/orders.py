@@ -80,6 +80,7 @@ class Order:
             key=self._key(),
             order=self._name("order"),
             strategy=self._name("strategy"),
+            interval=self._name("interval"),
             sent=sent,
             bar=bar,
             max_lag=self._max_lag(),

@@ -60,6 +60,7 @@ _KEYS: dict[tuple[str, int], str] = {
     ("order", 1): "comment ordercomment",
     ("strategy", 0): "strategy strategyname strategyid",
     ("strategy", 1): "bot botname account accountname acct",
+    ("interval", 0): "interval timeframe tf resolution",
     ("sent", 0): "timenow sent sentat timestamp triggertime alerttime",
     ("sent", 1): "ts",
     ("time", 0): "time datetime date",
@@ -69,7 +70,7 @@ _KEYS: dict[tuple[str, int], str] = {
     ("secret", 0): "secret passphrase pin token key password webhooksecret webhookpassphrase webhooktoken webhookkey authtoken",
     ("text", 0): "message text content alertmessage body alert",
     ("aside", 0): (
-        "interval timeframe tf resolution version botuuid botid license licenseid chatid prevmarketpositionsize prevpositionsize "
+        "version botuuid botid license licenseid chatid prevmarketpositionsize prevpositionsize "
         "delay delayseconds currency basecurrency quotecurrency timezone userid channel digits"
     ),
 }

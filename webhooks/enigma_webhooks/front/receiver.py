@@ -380,7 +380,7 @@ def _named(request: Request, warnings: Sequence[str], keys: Keyring) -> bool:
     """True where something is called by a secret, in whatever letters, which would be kept and shown with it."""
     # the symbol and the exchange are in capitals by now
     live = [secret.casefold() for secret in keys.live]
-    names = (request.symbol, request.exchange, request.key, request.order, request.strategy, *request.indicators)
+    names = (request.symbol, request.exchange, request.key, request.order, request.strategy, request.interval, *request.indicators)
     told = (name.casefold() for name in (*names, *scrubbed(warnings, keys.live)) if name)
     return any(blanked(name, live) != name for name in told)
 
