@@ -111,6 +111,8 @@ def wish(request: Request, mode: Mode, held: int, mark: Mark | None) -> Wish:
     if request.action == "cancel" and request.position is None:
         return Wish(cancel=True)
     if request.action == "reduce" and request.position is None:
+        if held and request.closes is not None and SIDES[request.closes] != held:
+            return Wish(reason=f"it takes some off a {request.closes}, and a {NAMES[held]} is held")
         return Wish(reduce=True) if held else Wish(reason="nothing is held that could be reduced")
     if _about_another(request, mark):
         return Wish(outcome="superseded", reason="a later message says that this position is gone already")

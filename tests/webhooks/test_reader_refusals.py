@@ -428,3 +428,28 @@ def test_how_much_is_held_afterwards_is_read_without_its_sign(text: str, held: s
     (reading,) = read(text)
     assert reading.request is not None
     assert reading.request.position_size == (None if held is None else Decimal(held))
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ('{"symbol":"BTCUSDT","action":"sell","reduceOnly":"true"}', ("close", "long", None)),
+        ('{"symbol":"BTCUSDT","action":"buy","qty":"0.1","reduce_only":true}', ("reduce", "short", "0.1")),
+        ('{"symbol":"BTCUSDT","side":"sell","closePosition":true}', ("close", "long", None)),
+        ("SYMBOL=BTCUSDT;SIGNAL=SELL;REDUCE_ONLY=true", ("close", "long", None)),
+        ('{"symbol":"BTCUSDT","action":"buy","reduceOnly":false}', ("long", None, None)),
+    ],
+)
+def test_an_order_that_may_only_reduce_enters_nothing(message: str, asked: tuple[str, str | None, str | None]) -> None:
+    (reading,) = read(message)
+    assert reading.ok, reading.error
+    assert reading.request is not None
+    quantity = reading.request.quantity
+    assert (reading.request.action, reading.request.closes, None if quantity is None else str(quantity)) == asked
+
+
+def test_the_interval_of_the_chart_is_read() -> None:
+    for message in ('{"symbol":"BTCUSDT","action":"buy","interval":"60"}', "SYMBOL=BTCUSDT;SIGNAL=BUY;TIMEFRAME=60"):
+        (reading,) = read(message)
+        assert reading.request is not None
+        assert reading.request.interval == "60"

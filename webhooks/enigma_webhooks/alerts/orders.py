@@ -53,6 +53,9 @@ class Order:
         amounts = self._amounts
         quantity, unit = amounts.quantity(name, stated=action is not None or stance is not None)
         feed = action is None and stance is None
+        if action in ("long", "short") and self._flagged("reduce_only"):
+            # a sale that may only reduce is about a long, whatever else the message says
+            action, closes, stance = "reduce" if quantity is not None else "close", "long" if action == "short" else "short", None
         indicators = fields.indicators
         if feed and fields.feed:
             indicators = {**indicators, **fields.feed}
@@ -92,7 +95,11 @@ class Order:
     @property
     def test(self) -> bool:
         """Whether the sender says that nothing is to be traded."""
-        found = self.fields.by_name.get("test")
+        return self._flagged("test")
+
+    def _flagged(self, name: str) -> bool:
+        """True where the field `name` is there and does not say no."""
+        found = self.fields.by_name.get(name)
         return found is not None and any(str(f.value).strip().lower() not in _FALSE for f in found)
 
     def secret(self) -> str | None:

@@ -67,6 +67,7 @@ _KEYS: dict[tuple[str, int], str] = {
     ("bar_time", 0): "bartime candletime barts opentime",
     ("max_lag", 0): "maxlag",
     ("test", 0): "test istest dryrun",
+    ("reduce_only", 0): "reduceonly closeposition closeonly exitonly onlyreduce",
     ("secret", 0): "secret passphrase pin token key password webhooksecret webhookpassphrase webhooktoken webhookkey authtoken",
     ("text", 0): "message text content alertmessage body alert",
     ("aside", 0): (
