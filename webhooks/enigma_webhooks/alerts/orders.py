@@ -55,7 +55,8 @@ class Order:
         feed = action is None and stance is None
         if action in ("long", "short") and self._flagged("reduce_only"):
             # a sale that may only reduce is about a long, whatever else the message says
-            action, closes, stance = "reduce" if quantity is not None else "close", "long" if action == "short" else "short", None
+            closes, stance = ("long" if action == "short" else "short"), None
+            action = "reduce" if quantity is not None else "close"
         indicators = fields.indicators
         if feed and fields.feed:
             indicators = {**indicators, **fields.feed}
