@@ -29,6 +29,7 @@ from enigma_core.market import MarketEvent
 from enigma_core.model import Fill, Order, Purpose
 from enigma_core.parts import Inbox, Ports, Service
 from enigma_core.plan import Plan
+from enigma_core.reading import Reader
 from enigma_core.shells import run
 from markets import START, instrument, plan, random_candles
 from runs import Ending, Given, account, begun, on, ran, steps
