@@ -48,6 +48,8 @@ def connect(path: Path) -> sqlite3.Connection:
         "wal_autocheckpoint = 1000",
         "journal_size_limit = 67108864",
         "mmap_size = 0",
+        # ids come in no order: the indexes they go into should fit
+        "cache_size = -65536",
         "trusted_schema = OFF",
         "cell_size_check = ON",
         "fullfsync = ON",

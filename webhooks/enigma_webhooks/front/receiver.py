@@ -188,6 +188,11 @@ class Receiver:
         try:
             if made is None:
                 made = self._make(source, readings, body, heads.id.decode("latin-1") if signed else "")
+                if made.lasting and not signed and len(body) <= REPEATED_BYTES:
+                    # before it is written down: copies of it come while it is
+                    self._made[again] = made
+                    if len(self._made) > REPEATED:
+                        self._made.popitem(last=False)
             else:
                 made = made.anew(self.now(), self.desk.now())
             answer = await self._accept(made, began)
@@ -195,10 +200,6 @@ class Receiver:
             (reason,) = scrubbed((refusal.reason,), _secrets(keys, readings))
             answer = answers.refused(refusal.status, reason, place_of(refusal.reason))
             return await self._told(source, answer, body, began, reason)
-        if answer.status == 200 and made.lasting and not signed and len(body) <= REPEATED_BYTES:
-            self._made[again] = made
-            if len(self._made) > REPEATED:
-                self._made.popitem(last=False)
         return answer
 
     def _shown(self, keys: Keyring, token: str, heads: Heads) -> bool:
