@@ -13,7 +13,7 @@ import pluggy
 
 from enigma_core.alert import Alert
 from enigma_core.model import Decision, Fill, Order, Trade
-from enigma_core.parts import Executor, Exit, Feed, Gate, Indicator, LiveIndicator, Notifier, Service, Sizer
+from enigma_core.parts import Algorithm, Executor, Exit, Feed, Gate, Indicator, LiveIndicator, Notifier, Rehearsal, Service, Sizer
 
 GROUP = "enigma"
 
@@ -63,6 +63,12 @@ def enigma_executors() -> Iterable[type[Executor]]:
 
 
 @hookspec
+def enigma_algorithms() -> Iterable[type[Algorithm]]:
+    """Algorithm classes on offer: how entries are worked."""
+    return ()
+
+
+@hookspec
 def enigma_notifiers() -> Iterable[type[Notifier]]:
     """Notifier classes on offer."""
     return ()
@@ -77,6 +83,12 @@ def enigma_services() -> Iterable[type[Service]]:
 @hookspec
 def enigma_commands() -> Iterable[Any]:
     """click commands to hang under ``enigma``."""
+    return ()
+
+
+@hookspec
+def enigma_rehearsals() -> Iterable[type[Rehearsal]]:
+    """Local exchanges on offer, to rehearse live trading on (``enigma run --mode live --sandbox``)."""
     return ()
 
 

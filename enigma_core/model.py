@@ -22,6 +22,9 @@ from enigma_core.lines import VECTOR, Floats, Tape, Vector
 Side = Literal[1, -1]
 """+1 long or buy, -1 short or sell."""
 
+Lasting = Literal["GTC", "IOC"]
+"""How long a resting order lasts."""
+
 CENT = Decimal("0.000000000001")
 """What money is rounded to (1e-12 of the quote currency): sums below 1e15 are then exact."""
 
@@ -60,12 +63,17 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     min_quantity: Decimal = Decimal(1)
     max_leverage: Annotated[int, Meta(ge=1)] = 100
     maintenance_margin_rate: Decimal = Decimal("0.005")
+    max_quantity: Decimal | None = None
+    """The most contracts of one order; None where the venue names no limit."""
 
     def __post_init__(self) -> None:
         for name in ("tick", "lot", "multiplier", "min_quantity"):
             value = getattr(self, name)
             if not (value.is_finite() and value > 0):
                 raise ConfigError(f"instrument {self.symbol}: {name} is {value}; it must be a number above 0")
+        most = self.max_quantity
+        if most is not None and not (most.is_finite() and most > 0):
+            raise ConfigError(f"instrument {self.symbol}: max_quantity is {most}; it must be a number above 0")
 
     @property
     def grid(self) -> tuple[int, float]:
@@ -299,6 +307,12 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Of an entry: a stop that was asked for; it holds where it is tighter than the exits' own."""
     target: Decimal | None = None
     """Of an entry: a target that was asked for, in the place of the exits' own."""
+    lasts: Lasting = "GTC"
+    """Of a resting order: until it is cancelled (GTC), or only for what it meets at once (IOC)."""
+    post_only: bool = False
+    """Of a resting order: it is rejected rather than trade at once and pay the taker's fee."""
+    parent: str = ""
+    """Of a slice: the order whose work it does. The book knows the parent only."""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
@@ -374,13 +388,14 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Funded(msgspec.Struct, frozen=True, kw_only=True):
-    """A funding settlement of one position; `amount` is positive when received."""
+    """A funding settlement of one position; `amount` is positive when received. `id` is the venue's, where it has one."""
 
     ts: int
     symbol: str
     rate: Decimal
     price: Decimal
     amount: Decimal
+    id: str = ""
 
 
 class OrderEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -391,6 +406,83 @@ class OrderEnded(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     state: Literal["cancelled", "rejected", "expired"]
     reason: str = ""
+
+
+OrderState = Literal["sent", "working", "unknown", "not_placed", "triggered"]
+
+
+class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order of ours stands at the venue, as far as anybody knows. It changes no money and frees nothing.
+
+    sent: its request is about to leave. working: the venue has it, under `venue_id`. unknown: the answer was unclear, and only
+    looking it up resolves that. not_placed: proven to be absent. triggered: a stop has become a market order.
+    """
+
+    ts: int
+    order_id: str
+    symbol: str
+    state: OrderState
+    venue_id: str = ""
+    reason: str = ""
+
+
+class OrderFound(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that is not ours acts on a position of ours: by hand, a liquidation, the venue itself. Its fills follow.
+
+    `order` only reduces; its `reason` says who it was ("by hand", "liquidation", "adl", "venue_closed").
+    """
+
+    ts: int
+    order: Order
+
+
+class ExternalSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held at the venue beside our own position in `symbol`: counted, and left alone. Quantity 0: nothing any more."""
+
+    ts: int
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    margin: Decimal
+
+
+class Transferred(msgspec.Struct, frozen=True, kw_only=True):
+    """Money came into the account (or left it, below 0) that no trade earned: a deposit, a withdrawal, a venue's own booking.
+
+    It is no profit: the day's opening equity moves with it.
+    """
+
+    ts: int
+    id: str
+    amount: Decimal
+    reason: str
+
+
+class Blocked(msgspec.Struct, frozen=True, kw_only=True):
+    """No entries in `symbol` ("" for all) for `reason`, until the same is said with an empty one. Exits are never blocked.
+
+    It is known anew after each start, so a journal keeps it for people only.
+    """
+
+    ts: int
+    symbol: str
+    reason: str
+
+
+class StopMissing(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue holds no stop for a position of ours, and has not for too long: it is to be left at once."""
+
+    ts: int
+    symbol: str
+    reason: str
+
+
+class Sliced(msgspec.Struct, frozen=True, kw_only=True):
+    """An algorithm works a part of its parent order by `order`, whose fills count as the parent's."""
+
+    ts: int
+    order: Order
 
 
 class Trade(msgspec.Struct, frozen=True, kw_only=True):

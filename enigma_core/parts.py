@@ -20,22 +20,32 @@ from enigma_core.errors import PluginError
 from enigma_core.lines import Floats
 from enigma_core.market import Funding, Market, MarketEvent
 from enigma_core.model import (
+    Blocked,
     Candles,
     CloseWanted,
     Decision,
+    ExternalSeen,
     Fill,
     Funded,
     Instrument,
+    Lasting,
     Order,
     OrderEnded,
+    OrderFound,
+    OrderSeen,
     Signal,
     Sizing,
+    Sliced,
     StateSet,
+    StopMissing,
     StreakReset,
+    Transferred,
 )
 
 if TYPE_CHECKING:
+    import asyncio
     import pathlib
+    from concurrent.futures import Future
 
     from enigma_core.book import Book
     from enigma_core.plan import Costs, Plan
@@ -159,6 +169,10 @@ class Account(Protocol):
         ...
 
     def holds(self, symbol: str) -> bool: ...
+    def blocked(self, symbol: str) -> str:
+        """Why the venue takes no entry in `symbol` now; empty when it does."""
+        ...
+
     def last_exit(self, symbol: str) -> int | None: ...
 
 
@@ -257,6 +271,19 @@ class Clock(Protocol):
         ...
 
 
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """A market on offer, as a screener sees it. `turnover` is of 24 h in quote currency, `spread` (ask - bid) / mid; NaN: unknown."""
+
+    symbol: str
+    turnover: float
+    spread: float
+    funding: float = float("nan")
+    """The current rate, of `funding_hours`."""
+    funding_hours: float = 8.0
+    price: float = float("nan")
+    active: bool = True
+
+
 class Feed(Part, frozen=True, kw_only=True):
     """Where market data comes from. Closed bars only, ascending; gaps are reported, never filled in silence."""
 
@@ -293,6 +320,11 @@ class Feed(Part, frozen=True, kw_only=True):
         """Settlements over the history, None where the feed has none."""
         return None
 
+    def listings(self) -> Sequence[Listing]:
+        """Every market on offer as it stands now. A feed that knows no turnover says so by NaN, and nothing is left out for it."""
+        nan = float("nan")
+        return tuple(Listing(symbol=symbol, turnover=nan, spread=nan) for symbol in self.symbols())
+
     def report(self, symbols: Iterable[str] | None = None) -> Mapping[str, object]:
         """What was found in the data of `symbols` (all of them without it), by symbol: `str` says it, and it is true where a
         person should know, such as of gaps."""
@@ -307,17 +339,43 @@ class Feed(Part, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
-Report = Fill | Funded | OrderEnded
+Report = Fill | Funded | OrderEnded | OrderSeen | OrderFound | ExternalSeen | Transferred | Blocked | StopMissing | Sliced
+"""What a venue tells the engine."""
 
 
 class Executor(Part, frozen=True, kw_only=True):
     """Where orders go. `open` gives the working connection."""
 
     kind: ClassVar[str] = "executor"
+    remote: ClassVar[bool] = False
+    """True where orders travel and answers take their time: `open` then gives a `RemoteVenue`."""
+
+    def identity(self) -> str:
+        """Whose account this is, in one line without any secret: a journal of real money belongs to one account."""
+        return self.name
+
+    def prepare(self, home: pathlib.Path, mode: str) -> Sequence[str]:
+        """Before a run begins: check what it needs, such as keys. What it answers is shown.
+
+        Raises `ConfigError` where it must not trade as it is set up, with what to change.
+        """
+        return ()
 
     def open(self, ports: Ports) -> Venue:
         """A working connection. Raises `ConfigError` where something it needs is not set."""
         raise NotImplementedError
+
+
+def _nothing(kind: str, name: str) -> bool:
+    return False
+
+
+def _no_orders() -> Sequence[Order]:
+    return ()
+
+
+def _no_time() -> int:
+    return 0
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -334,6 +392,15 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     seen: Mapping[str, int] = {}
     desk: Desk | None = None
     """For services: the engine as it can be asked and told."""
+    mode: str = "paper"
+    recorded: Callable[[str, str], bool] = _nothing
+    """Whether a record of this kind ("fill", "funded", "transferred") and id is written down already."""
+    known: Callable[[], Sequence[Order]] = _no_orders
+    """Orders of the last days, the newest last, whether or not they still work: those of ours that a venue may know."""
+    slices: Sequence[Order] = ()
+    """Slices of orders that still work, as they were written down."""
+    wall: Callable[[], int] = _no_time
+    """The wall's time, ms."""
 
 
 class Venue(Protocol):
@@ -348,6 +415,126 @@ class Venue(Protocol):
     def match(self, event: MarketEvent) -> Iterator[Report]:
         """A simulated venue's answers to a market event, lazily: orders submitted between two of them count already."""
         ...
+
+
+Tell = Callable[[Sequence[Report]], "Future[None]"]
+"""Has the engine take reports in, as one step; the answer is done once that is on disk."""
+
+
+class RemoteVenue(Venue, Protocol):
+    """A venue that is somewhere else. `submit` and `cancel` only note what is wanted; `match` looks at the market.
+
+    Nothing leaves before it is on disk: after each step of the engine `dispatch` is called with the writing of that step, and
+    what was submitted since the last call is sent once that is done, never when it has failed.
+    """
+
+    def dispatch(self, written: Future[None]) -> None:
+        """What was submitted and cancelled since the last call may be sent when `written` is done."""
+        ...
+
+    async def serve(self, tell: Tell, ready: asyncio.Event) -> None:
+        """Work until cancelled: recover, protect what is held, set `ready`; from then on send, look up and reconcile.
+
+        What cannot be reached is waited for: it does not end the run.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Wait for the requests that are under way, a few seconds at most; stops stay where they are."""
+        ...
+
+
+class Rehearsing(Protocol):
+    """A local exchange that is running."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Settings by path that have a run trade on it (``executor.url``, ``feed.url`` and the like), keys included."""
+        ...
+
+    @property
+    def told(self) -> Sequence[str]:
+        """What a person should know, a line each."""
+        ...
+
+    def close(self) -> None:
+        """End it; what it holds is kept for the next time."""
+        ...
+
+
+class Rehearsal(Part, frozen=True, kw_only=True):
+    """A local exchange to rehearse live trading on: its protocol is a real one's, its money is not."""
+
+    kind: ClassVar[str] = "rehearsal"
+
+    def start(self, home: pathlib.Path) -> Rehearsing:
+        """Have it run, with its account kept under `home`. Raises `ConfigError` or `HomeError` where it cannot."""
+        raise NotImplementedError
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """A slice as its algorithm sees it: what was ordered, what of it has filled, and whether it still works."""
+
+    order: Order
+    filled: Decimal
+    working: bool
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that an algorithm works: the order itself (its `ts` is when it began), its instrument, its slices so far."""
+
+    order: Order
+    instrument: Instrument
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def filled(self) -> Decimal:
+        return sum((piece.filled for piece in self.pieces), Decimal(0))
+
+    @property
+    def working(self) -> Decimal:
+        """Contracts that working slices may still fill."""
+        return sum((piece.order.quantity - piece.filled for piece in self.pieces if piece.working), Decimal(0))
+
+    @property
+    def left(self) -> Decimal:
+        """Contracts that are neither filled nor at work."""
+        return self.order.quantity - self.filled - self.working
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """What an algorithm wants sent: contracts, and a limit price unless it goes to the market."""
+
+    quantity: Decimal
+    price: Decimal | None = None
+    lasts: Lasting = "GTC"
+    post_only: bool = False
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do now: slices to send, slices (by order id) to cancel, when to be asked again (ms) at the latest.
+
+    `over`: nothing more will be sent; what has not filled by the time the working slices end is given up.
+    """
+
+    send: tuple[Slice, ...] = ()
+    cancel: tuple[str, ...] = ()
+    again: int | None = None
+    over: bool = False
+
+
+class Algorithm(Part, frozen=True, kw_only=True):
+    """How an entry is worked: at once, patiently, in slices. Pure: the same work, market and moment give the same advice.
+
+    It is asked when the order comes, when the market or a slice has news, and at `Advice.again`; after a restart it is asked
+    with the slices that were written down. Exits do not pass through it: they go to the market.
+    """
+
+    kind: ClassVar[str] = "algorithm"
+
+    def advise(self, work: Work, market: Market, now: int) -> Advice:
+        """What to do about `work` at `now` (ms). Never more than `work.left` may be sent."""
+        raise NotImplementedError
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -495,6 +682,8 @@ KINDS: dict[str, tuple[type[Part], ...]] = {
     "exit": (Exit,),
     "feed": (Feed,),
     "executor": (Executor,),
+    "algorithm": (Algorithm,),
+    "rehearsal": (Rehearsal,),
     "notifier": (Notifier,),
     "service": (Service,),
 }

@@ -10,7 +10,20 @@ from msgspec import Meta
 
 from enigma_core.errors import ConfigError
 from enigma_core.model import Instrument
-from enigma_core.parts import AccountGate, Executor, Exit, Feed, Indicator, LiveIndicator, MarketGate, Notifier, Service, Sizer
+from enigma_core.parts import (
+    AccountGate,
+    Algorithm,
+    Executor,
+    Exit,
+    Feed,
+    Indicator,
+    LiveIndicator,
+    MarketGate,
+    Notifier,
+    Rehearsal,
+    Service,
+    Sizer,
+)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,6 +123,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Everything a shell needs. Order of gates and indicators is the order of the configuration."""
 
     mode: Literal["paper", "live"] = "paper"
+    sandbox: bool = False
+    """Live trading is rehearsed on a local exchange: the whole path, and no real money."""
     strategy: str = "default"
     symbols: tuple[str, ...] = ()
     timeframes: Timeframes = Timeframes()
@@ -127,9 +142,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     exits: dict[str, Exit] = {}
     feed: Feed | None = None
     executor: Executor | None = None
+    algorithm: Algorithm | None = None
+    """How entries are worked; None sends them whole to the market."""
+    rehearsal: Rehearsal | None = None
     notifiers: dict[str, Notifier] = {}
     services: dict[str, Service] = {}
     instruments: dict[str, dict[str, str]] = {}
+
+    @property
+    def account_mode(self) -> str:
+        """What kind of account is traded: paper, sandbox or live. Each has a journal of its own."""
+        return "sandbox" if self.mode == "live" and self.sandbox else self.mode
 
     def instrument(self, symbol: str) -> Instrument:
         """The feed's instrument, with what the section ``instruments`` says of it laid over.

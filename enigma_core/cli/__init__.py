@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # the shelf beside the core brings this one; like every name here it is looked up when it is called
     "alert": ("enigma_webhooks.commands.alert:alert", "Read, test, list and explain TradingView alerts."),
     "replay": ("enigma_core.cli.replay:replay", "Put stored alerts through the engine once more."),
+    "screener": ("enigma_screener.command:screener", "Rank the markets by what trading would make of them."),
+    "download": ("enigma_core.cli.download:download", "Fetch history (candles, funding), resumable, with a gap report."),
+    "sandbox": ("enigma_sandbox.command:sandbox", "A local exchange that speaks KuCoin Futures, to rehearse on."),
+    "simulate": ("enigma_simulation.command:simulate", "Run the engine through faulty markets out of seeds."),
     "status": ("enigma_core.cli.status:status", "Show equity, positions and counts, during a run or after."),
     "doctor": ("enigma_core.cli.doctor:doctor", "Check the installation, the settings and the run's folder."),
     "plugins": ("enigma_core.cli.plugins:plugins", "List, check, write and install plugins."),

@@ -21,7 +21,13 @@ CORE: Mapping[str, type[Settings]] = {
 }
 """Sections of the core itself."""
 
-ONE: Mapping[str, str] = {"feed": "feed", "executor": "executor", "sizer": "sizer"}
+ONE: Mapping[str, str] = {
+    "feed": "feed",
+    "executor": "executor",
+    "algorithm": "algorithm",
+    "sizer": "sizer",
+    "rehearsal": "rehearsal",
+}
 """Sections that hold one part, and its kind."""
 
 MANY: Mapping[str, str] = {
@@ -37,15 +43,18 @@ MANY: Mapping[str, str] = {
 CLASSES: Mapping[str, type[Part]] = {"indicators": Indicator, "microstructure": LiveIndicator}
 """Sections that take only some classes of their kind."""
 
-PLAIN = ("mode", "strategy", "symbols", "instruments")
+PLAIN = ("mode", "sandbox", "strategy", "symbols", "instruments")
 """Sections that are neither settings of the core nor parts."""
 
 SECTIONS = (
     "mode",
+    "sandbox",
     "strategy",
     "symbols",
     "feed",
     "executor",
+    "algorithm",
+    "rehearsal",
     "account",
     "costs",
     "timeframes",
@@ -82,10 +91,13 @@ def defaults() -> dict[str, Any]:
     """A new tree of the defaults: a synthetic market on paper, traded by every part that is on by default."""
     tree: dict[str, Any] = {
         "mode": "paper",
+        "sandbox": False,
         "strategy": NO_STRATEGY,
         "symbols": [],
         "feed": {"use": "synthetic"},
         "executor": {"use": "paper"},
+        "algorithm": {"use": "market"},
+        "rehearsal": {"use": "kucoin_sandbox"},
         "sizer": {"use": "atr_risk"},
         "instruments": {},
     }

@@ -14,6 +14,7 @@ PREFIX = "ENIGMA__"
 
 OWN_NAMES: dict[str, str] = {
     "BOT_MODE": "mode",
+    "KUCOIN_SANDBOX": "sandbox",
     "TRADING_SYMBOLS": "symbols",
     "SYMBOLS": "symbols",
     "PRIMARY_TIMEFRAME": "timeframes.primary",

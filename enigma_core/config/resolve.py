@@ -15,7 +15,7 @@ from enigma_core.config.overrides import near
 from enigma_core.config.tree import EVERY_OTHER, Tree
 from enigma_core.errors import ConfigError, PluginError
 from enigma_core.model import Instrument
-from enigma_core.parts import AccountGate, Executor, Feed, Indicator, LiveIndicator, MarketGate, Part, Sizer
+from enigma_core.parts import AccountGate, Algorithm, Executor, Feed, Indicator, LiveIndicator, MarketGate, Part, Rehearsal, Sizer
 from enigma_core.plan import Plan, Timeframes
 from enigma_core.plugins import Catalogue
 from enigma_core.timeframes import milliseconds
@@ -71,7 +71,8 @@ class _Resolution:
         core = {section: self._core(section) for section in CORE}
         many = {section: self._many(section) for section in MANY}
         one = {section: self._one(section) for section in ONE}
-        mode, symbols, instruments = self._mode(), self._symbols(), self._instruments()
+        mode, sandbox = self._mode(), self._sandbox()
+        symbols, instruments = self._symbols(), self._instruments()
         if isinstance(timeframes := core["timeframes"], Timeframes):
             self._timeframes(timeframes, many["gates"])
         self._between(many)
@@ -80,6 +81,7 @@ class _Resolution:
         gates = many["gates"]
         return Plan(
             mode=mode,
+            sandbox=sandbox,
             strategy=values["strategy"],
             symbols=symbols,
             timeframes=core["timeframes"],
@@ -97,6 +99,8 @@ class _Resolution:
             exits=many["exits"],
             feed=cast(Feed, one["feed"]),
             executor=cast(Executor, one["executor"]),
+            algorithm=cast(Algorithm, one["algorithm"]),
+            rehearsal=cast(Rehearsal, one["rehearsal"]),
             notifiers=many["notifiers"],
             services=many["services"],
             instruments=instruments,
@@ -191,6 +195,13 @@ class _Resolution:
                 "mode", f'is "live", but executor.use is "{SIMULATED}"; name the executor of a venue, or trade on paper'
             )
         return mode
+
+    def _sandbox(self) -> bool:
+        sandbox = self.tree.values.get("sandbox")
+        if not isinstance(sandbox, bool):
+            self.check.refuse("sandbox", f"is {describe.shown(sandbox)}; it must be true or false")
+            return False
+        return sandbox
 
     def _symbols(self) -> tuple[str, ...]:
         given = self.tree.values.get("symbols")

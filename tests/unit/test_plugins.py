@@ -403,7 +403,12 @@ def test_entry_points_are_held_against_the_files_of_the_shelf() -> None:
         for path in shelf.glob("*/*.py")
         if not path.name.startswith("_")
     }
-    beside = {"services.tradingview": "enigma_webhooks.service", "alerts.recorded": "enigma_webhooks.recorded"}
+    beside = {
+        "services.tradingview": "enigma_webhooks.service",
+        "alerts.recorded": "enigma_webhooks.recorded",
+        "services.screener": "enigma_screener.service",
+        "rehearsals.kucoin_sandbox": "enigma_sandbox.rehearsal",
+    }
     assert lines == files | beside
 
 

@@ -1,0 +1,1 @@
+"""A local exchange that speaks KuCoin Futures: REST and WebSocket, public and private, to any client of the real one."""

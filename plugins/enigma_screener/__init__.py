@@ -1,0 +1,1 @@
+"""The screener: every market scored as trading would score it, and ranked."""
