@@ -11,22 +11,39 @@ from decimal import Decimal
 from enigma_core.errors import MoneyError
 from enigma_core.model import (
     ZERO,
+    Blocked,
     DayOpened,
+    ExternalSeen,
     Fill,
     Funded,
     Instrument,
     Marked,
     Order,
     OrderEnded,
+    OrderFound,
     Purpose,
     Side,
     StateSet,
     StreakReset,
     Trade,
+    Transferred,
     money,
 )
 
-Record = Order | Fill | Funded | OrderEnded | DayOpened | Marked | StateSet | StreakReset
+Record = (
+    Order
+    | Fill
+    | Funded
+    | OrderEnded
+    | DayOpened
+    | Marked
+    | StateSet
+    | StreakReset
+    | OrderFound
+    | ExternalSeen
+    | Transferred
+    | Blocked
+)
 """What changes a book."""
 
 
@@ -108,6 +125,10 @@ class Book:
         self.flattening = False
         """The account is to be flat and to stay so: whatever still fills is closed."""
         self.trades = 0
+        self.external: dict[str, ExternalSeen] = {}
+        """What is held at the venue beside our own positions, by symbol: it takes slots and margin, and nobody touches it."""
+        self.blocks: dict[str, str] = {}
+        """Why the venue takes no entries, by symbol; "" stands for all of them."""
         self._last_exit: dict[str, int] = {}
         # asked for several times a decision, worked out once after each change
         self._unrealised: Decimal | None = None
@@ -139,17 +160,24 @@ class Book:
             for order in self.entries.values():
                 filled = self.orders[order.id].filled
                 total += order.margin if not filled else order.margin * (order.quantity - filled) / order.quantity
+            for other in self.external.values():
+                total += other.margin
             self._margin = total
         return self._margin
 
     @property
     def slots(self) -> int:
-        """Symbols with a position or an entry still working; a closing position holds its slot until it is flat."""
-        return len(self.positions) + sum(symbol not in self.positions for symbol in self.entries)
+        """Symbols with a position or an entry still working, or held by somebody else; a closing position holds its slot until it
+        is flat."""
+        return len(self.positions) + len({*self.entries, *self.external} - self.positions.keys())
 
     def holds(self, symbol: str) -> bool:
         """True while `symbol` has a position or an entry still working."""
         return symbol in self.positions or symbol in self.entries
+
+    def blocked(self, symbol: str) -> str:
+        """Why the venue takes no entry in `symbol` now; empty when it does."""
+        return self.blocks.get("") or self.blocks.get(symbol) or ""
 
     def last_exit(self, symbol: str) -> int | None:
         """When the symbol's last position became flat, ms."""
@@ -179,6 +207,15 @@ class Book:
             self.flattening = record.state != "ACTIVE" and (self.flattening or record.flatten)  # type: ignore[union-attr]
         elif kind is StreakReset:
             self.losses_in_row = 0
+        elif kind is OrderFound:
+            self._place(record.order)  # type: ignore[union-attr]
+        elif kind is ExternalSeen:
+            self._beside(record)  # type: ignore[arg-type]
+        elif kind is Transferred:
+            self.cash += record.amount  # type: ignore[union-attr]
+            self.day_equity += record.amount  # type: ignore[union-attr]
+        elif kind is Blocked:
+            self._block(record)  # type: ignore[arg-type]
         return None
 
     def mark(self, symbol: str, price: Decimal) -> None:
@@ -292,10 +329,24 @@ class Book:
 
     def _fund(self, funded: Funded) -> None:
         position = self.positions.get(funded.symbol)
-        if position is None:
+        if position is None and not funded.id:
             raise MoneyError(f"{funded.symbol}: funding of {funded.amount} has no position to belong to")
         self.cash += funded.amount
-        position.funding += funded.amount
+        # a venue may tell of a settlement after its position has been left
+        if position is not None:
+            position.funding += funded.amount
+
+    def _beside(self, seen: ExternalSeen) -> None:
+        if seen.quantity:
+            self.external[seen.symbol] = seen
+        else:
+            self.external.pop(seen.symbol, None)
+
+    def _block(self, blocked: Blocked) -> None:
+        if blocked.reason:
+            self.blocks[blocked.symbol] = blocked.reason
+        else:
+            self.blocks.pop(blocked.symbol, None)
 
     def _end(self, ended: OrderEnded) -> None:
         working = self.orders.pop(ended.order_id, None)

@@ -23,6 +23,9 @@ from enigma_core.scoring import Evaluation, klass
 STATE = "trading_state"
 """Who refuses while trading is not ACTIVE, whether or not the gate of that name is on."""
 
+VENUE = "venue"
+"""Who refuses while the venue takes no entries."""
+
 LEAST_MARGIN = 0.999
 """Of notional / leverage: a sizer may round, not understate."""
 
@@ -136,6 +139,16 @@ def less(sizing: Sizing, signal: Signal, instrument: Instrument) -> Sizing:
     return msgspec.structs.replace(sizing, quantity=wanted, margin=margin, bound=ASKED)
 
 
+def at_most(sizing: Sizing, instrument: Instrument) -> Sizing:
+    """`sizing`, or the most that the venue takes in one order where that is less."""
+    most = instrument.max_quantity
+    if most is None or sizing.quantity <= most:
+        return sizing
+    quantity = instrument.contracts(most * instrument.multiplier)
+    margin = sizing.margin * quantity / sizing.quantity
+    return msgspec.structs.replace(sizing, quantity=quantity, margin=margin, bound="max_quantity")
+
+
 class Decider:
     """Decides on rows of evaluations for one plan."""
 
@@ -214,6 +227,8 @@ class Decider:
         if account.trading_state != "ACTIVE":
             # a configuration without the gate of that name does not open what was halted
             return Outcome(identity, None, (STATE,), f"refused by {STATE}", sizing, asked, tuple(faults))
+        if blocked := account.blocked(evaluation.symbol):
+            return Outcome(identity, None, (VENUE,), f"refused by the {VENUE}: {blocked}", sizing, asked, tuple(faults))
         order = self._order(identity, signal, sizing)
         if ask is not None:
             order = msgspec.structs.replace(order, reason=ASKED, stop=ask.stop, target=ask.target)
@@ -289,7 +304,7 @@ class Decider:
                 return None, f"{self._sizer.name} {reason}"
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own: no trade
             return None, f"{self._sizer.name} {raised(error)}"
-        sizing = less(sizing, signal, instrument)
+        sizing = at_most(less(sizing, signal, instrument), instrument)
         return sizing, "" if sizing.quantity else f"nothing to trade: {sizing.bound} leaves no whole lot"
 
     def _order(self, identity: str, signal: Signal, sizing: Sizing) -> Order:

@@ -27,15 +27,23 @@ from enigma_core.model import (
     Bar,
     Cancel,
     CloseWanted,
+    Blocked,
     DayOpened,
     Decision,
+    ExternalSeen,
     Fill,
     Instrument,
     Marked,
     Order,
+    OrderEnded,
+    OrderFound,
+    OrderSeen,
     Purpose,
+    Sliced,
     StateSet,
+    StopMissing,
     Trade,
+    Transferred,
 )
 from enigma_core.parts import Command, Holding, Note, Path, Report
 from enigma_core.plan import Plan
@@ -48,6 +56,13 @@ Record = Report | Command | Order | Cancel | Decision | Trade | DayOpened | Mark
 
 SILENT_BARS = 2
 """After so many bars without news nobody knows what a market is worth: no alert is entered on it."""
+
+
+STOP_TRIES = 5
+"""A stop that somebody takes away so often is not put back any more: the position is left."""
+
+CLOSE_TRIES = 5
+"""An order to close that ends without is sent again so often at once; after that whenever the venue says what is missing."""
 
 
 class Scorer(Protocol):
@@ -82,7 +97,7 @@ class Scorer(Protocol):
 class Track:
     """A position's bars since entry, and the rule whose stop is in force."""
 
-    __slots__ = ("_bars", "_n", "closing", "holding", "level", "rule")
+    __slots__ = ("_bars", "_n", "again", "closing", "holding", "level", "rule")
 
     def __init__(self, holding: Holding) -> None:
         self.holding = holding
@@ -90,6 +105,8 @@ class Track:
         """The stop in force, times the side."""
         self.rule = ""
         self.closing = False
+        self.again = 0
+        """How often its stop was put back after somebody had taken it away."""
         self._bars = np.empty((5, 64))
         self._n = 0
 
@@ -101,7 +118,7 @@ class Track:
 
     def follow(self, before: Track) -> None:
         """Go on from what was known of the same position when it was smaller: its bars, and its stop where that is tighter."""
-        self._bars, self._n = before._bars, before._n
+        self._bars, self._n, self.again = before._bars, before._n, before.again
         if not before.level <= self.level:
             self.level, self.rule = before.level, before.rule
 
@@ -132,7 +149,11 @@ class Engine:
         self.markets = markets or {}
         self.answering = Answering(self)
         self.scorers = scorers
+        self.spent: set[str] = set()
+        """Orders that were to close and ended without: their ids are not used again."""
         self._tracks: dict[str, Track] = {}
+        self._called_off: set[str] = set()
+        """Entries whose cancelling was asked for: what still fills of them is not wanted."""
 
     def step(self, event: Report | BarsClosed | Command | Alert) -> list[Record]:
         """Take in one event; records in the order they belong to the journal. Orders and cancels among them are to be sent."""
@@ -219,10 +240,22 @@ class Engine:
 
     def _report(self, report: Report) -> list[Record]:
         out: list[Record] = [report]
+        if isinstance(report, OrderSeen | Sliced):
+            return out
+        if isinstance(report, OrderFound | ExternalSeen | Transferred | Blocked):
+            self.book.apply(report)
+            return out
+        if isinstance(report, StopMissing):
+            if report.symbol in self.book.positions:
+                self._alarm(report.symbol, report.ts, f"{report.reason}: the position is being closed", out)
+                self.leave(report.symbol, report.ts, "unprotected", out)
+            return out
         symbol = report.symbol
-        working = self.book.orders.get(report.order_id) if isinstance(report, Fill) else None
+        working = self.book.orders.get(report.order_id) if isinstance(report, Fill | OrderEnded) else None
         resting = [w.order for w in self.book.orders.values() if w.order.symbol == symbol and w.order.purpose is not Purpose.ENTRY]
         trade = self.book.apply(report)
+        if isinstance(report, Fill) and report.order_id not in self.book.orders:
+            self._called_off.discard(report.order_id)
         if trade is not None:
             self._tracks.pop(symbol, None)
             out.append(trade)
@@ -238,8 +271,12 @@ class Engine:
                 if self.book.flattening:
                     # it was on its way when everything was called off
                     self.leave(symbol, report.ts, "halted", out)
+                elif working.order.id in self._called_off:
+                    self.leave(symbol, report.ts, "called off", out)
             else:
                 self._stop_again(report, out)
+        elif isinstance(report, OrderEnded) and working is not None:
+            self._ended(report, working.order, out)
         if symbol in self.answering.awaited and not self.book.holds(symbol):
             self.answering.flat(symbol, report.ts, out)
         return out
@@ -274,6 +311,33 @@ class Engine:
                 order = _exit_order(position, part, fill.ts, Purpose.TARGET, aim.rule, share, price)
                 self.place(msgspec.structs.replace(order, resting=aim.resting), out)
         self._tell(faults, fill.symbol, fill.ts, out)
+
+    def _ended(self, ended: OrderEnded, order: Order, out: list[Record]) -> None:
+        """An order of ours is over without filling whole. What protects or closes a position that is still held is put back."""
+        symbol = ended.symbol
+        position, track = self.book.positions.get(symbol), self._tracks.get(symbol)
+        if order.purpose is Purpose.ENTRY:
+            self._called_off.discard(order.id)
+        elif order.purpose is Purpose.CLOSE:
+            self.spent.add(order.id)
+        if position is None or track is None:
+            return
+        if order.purpose is Purpose.STOP and not self.leaving(symbol):
+            track.again += 1
+            if ended.state == "rejected" or track.again > STOP_TRIES or not track.rule:
+                self._alarm(symbol, ended.ts, f"its stop was {ended.state} ({ended.reason}): the position is being closed", out)
+                self.leave(symbol, ended.ts, "unprotected", out)
+            else:
+                self._alarm(symbol, ended.ts, f"its stop was {ended.state} ({ended.reason}) and is put back", out)
+                self.place(self._stop(position, track, ended.ts, f"-r{track.again}"), out)
+        elif order.purpose is Purpose.CLOSE and track.closing and not self.leaving(symbol):
+            self._alarm(symbol, ended.ts, f"the order that closes it was {ended.state} ({ended.reason})", out)
+            tries = sum(name.startswith(f"{position.decision_id}-out") for name in self.spent)
+            if tries <= CLOSE_TRIES:
+                self.place(self._close(position, ended.ts, order.reason), out)
+
+    def _alarm(self, symbol: str, ts: int, text: str, out: list[Record]) -> None:
+        out.append(Note(ts, "unprotected", f"{symbol}: look at this position", text))
 
     def _stop_again(self, fill: Fill, out: list[Record]) -> None:
         """A target took part of the position: the stop shrinks with it."""
@@ -360,14 +424,21 @@ class Engine:
     def _call_off(self, symbol: str, ts: int, out: list[Record]) -> None:
         """What has not filled of an entry is not wanted once its position is left."""
         if symbol in self.book.entries:
-            out.append(Cancel(ts=ts, order_id=self.book.entries[symbol].id, symbol=symbol))
+            entry = self.book.entries[symbol]
+            self._called_off.add(entry.id)
+            out.append(Cancel(ts=ts, order_id=entry.id, symbol=symbol))
 
     def _stop(self, position: Position, track: Track, ts: int, suffix: str = "") -> Order:
         price = self.instruments[position.symbol].price(track.level * position.side)
         return _exit_order(position, f"sl{ts // 1000}{suffix}", ts, Purpose.STOP, track.rule, position.quantity, price)
 
     def _close(self, position: Position, ts: int, reason: str) -> Order:
-        return _exit_order(position, "out", ts, Purpose.CLOSE, reason, position.quantity, None)
+        order = _exit_order(position, "out", ts, Purpose.CLOSE, reason, position.quantity, None)
+        again = 0
+        while order.id in self.spent or order.id in self.book.orders:
+            again += 1
+            order = msgspec.structs.replace(order, id=f"{position.decision_id}-out-r{again}")
+        return order
 
     @staticmethod
     def _tell(faults: Sequence[str], symbol: str, ts: int, out: list[Record]) -> None:

@@ -13,21 +13,31 @@ import msgspec
 from enigma_core.alert import Alert, AlertRefused, AlertWorked
 from enigma_core.errors import MoneyError
 from enigma_core.model import (
+    Blocked,
     CloseWanted,
     ConfigSet,
     DayOpened,
     Decision,
+    ExternalSeen,
     Fill,
     Marked,
     Order,
     OrderEnded,
+    OrderFound,
+    OrderSeen,
     Purpose,
     StateSet,
+    StopMissing,
     StreakReset,
     Trade,
+    Transferred,
     money,
 )
 from enigma_core.parts import Note
+
+
+AT_WORK = "('working', 'sent', 'unknown', 'triggered', 'not_placed')"
+"""The states of an order that may still fill, as SQL."""
 
 
 def project(db: sqlite3.Connection, seq: int, record: msgspec.Struct) -> None:
@@ -67,7 +77,8 @@ def _decision(db: sqlite3.Connection, seq: int, d: Decision) -> None:
 def _order(db: sqlite3.Connection, seq: int, o: Order) -> None:
     price = None if o.price is None else _text(o.price)
     if o.purpose is Purpose.STOP:
-        db.execute("UPDATE orders SET state = 'replaced' WHERE symbol = ? AND purpose = 'stop' AND state = 'working'", (o.symbol,))
+        stops = f"WHERE symbol = ? AND purpose = 'stop' AND id <> ? AND state IN {AT_WORK}"
+        db.execute(f"UPDATE orders SET state = 'replaced' {stops}", (o.symbol, o.id))
         db.execute("UPDATE position SET stop = ? WHERE symbol = ?", (price, o.symbol))
     row = (o.id, o.decision_id, o.ts, o.symbol, o.side, _text(o.quantity), "0", str(o.purpose), price, o.leverage, _text(o.margin))
     # the same order again is the same order: submitting it twice is harmless, so is writing it twice
@@ -105,11 +116,38 @@ def _resize(db: sqlite3.Connection, f: Fill, order: tuple[Any, ...] | None) -> N
 
 def _flat(db: sqlite3.Connection, symbol: str) -> None:
     db.execute("DELETE FROM position WHERE symbol = ?", (symbol,))
-    db.execute("UPDATE orders SET state = 'closed' WHERE symbol = ? AND purpose <> 'entry' AND state = 'working'", (symbol,))
+    db.execute(f"UPDATE orders SET state = 'closed' WHERE symbol = ? AND purpose <> 'entry' AND state IN {AT_WORK}", (symbol,))
 
 
 def _ended(db: sqlite3.Connection, seq: int, e: OrderEnded) -> None:
-    db.execute("UPDATE orders SET state = ?, reason = ? WHERE id = ? AND state = 'working'", (e.state, e.reason, e.order_id))
+    db.execute(f"UPDATE orders SET state = ?, reason = ? WHERE id = ? AND state IN {AT_WORK}", (e.state, e.reason, e.order_id))
+
+
+def _seen(db: sqlite3.Connection, seq: int, s: OrderSeen) -> None:
+    db.execute(f"UPDATE orders SET state = ? WHERE id = ? AND state IN {AT_WORK}", (s.state, s.order_id))
+
+
+def _found(db: sqlite3.Connection, seq: int, f: OrderFound) -> None:
+    _order(db, seq, f.order)
+
+
+def _beside(db: sqlite3.Connection, seq: int, e: ExternalSeen) -> None:
+    side = "long" if e.side > 0 else "short"
+    text = f"{side} {e.quantity} contracts at {e.price}, margin {e.margin}" if e.quantity else "nothing any more"
+    db.execute("INSERT INTO note VALUES (?, ?, 'external', ?, ?)", (seq, e.ts, f"{e.symbol}: held beside our own", text))
+
+
+def _transferred(db: sqlite3.Connection, seq: int, t: Transferred) -> None:
+    db.execute("INSERT INTO note VALUES (?, ?, 'transfer', ?, ?)", (seq, t.ts, f"{_text(t.amount)} moved", t.reason))
+
+
+def _blocked(db: sqlite3.Connection, seq: int, b: Blocked) -> None:
+    title = f"{b.symbol or 'all symbols'}: " + ("no entries" if b.reason else "entries again")
+    db.execute("INSERT INTO note VALUES (?, ?, 'blocked', ?, ?)", (seq, b.ts, title, b.reason))
+
+
+def _missing(db: sqlite3.Connection, seq: int, m: StopMissing) -> None:
+    db.execute("INSERT INTO note VALUES (?, ?, 'stop_missing', ?, ?)", (seq, m.ts, f"{m.symbol}: no stop at the venue", m.reason))
 
 
 def _trade(db: sqlite3.Connection, seq: int, t: Trade) -> None:
@@ -162,6 +200,12 @@ _WRITES: dict[type, Callable[[sqlite3.Connection, int, Any], None]] = {
     Order: _order,
     Fill: _fill,
     OrderEnded: _ended,
+    OrderSeen: _seen,
+    OrderFound: _found,
+    ExternalSeen: _beside,
+    Transferred: _transferred,
+    Blocked: _blocked,
+    StopMissing: _missing,
     Trade: _trade,
     Marked: _equity,
     DayOpened: _equity,

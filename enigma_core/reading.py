@@ -14,7 +14,7 @@ from enigma_core import database, journal, records
 from enigma_core.alert import Alert
 from enigma_core.book import Book
 from enigma_core.errors import HomeError
-from enigma_core.model import Decision, Fill, Instrument, Trade
+from enigma_core.model import Decision, Fill, Instrument, Order, Sliced, Trade
 from enigma_core.records import Started
 
 _ALERT = ("id", "seq", "ts", "received", "source", "symbol", "state", "reason", "decision_id")
@@ -48,7 +48,7 @@ def journal_path(home: Path, url: str | None = None) -> Path:
         if not path.is_file():
             raise HomeError(f"there is no database at {path}")
         return path
-    there = [p for p in (home / "paper.sqlite", home / "live.sqlite") if p.is_file()]
+    there = [p for name in ("paper", "sandbox", "live") if (p := home / f"{name}.sqlite").is_file()]
     if not there:
         raise HomeError(f"nothing has run in {home} yet: start with `enigma run`, or name another folder with --home")
     return max(there, key=_written)
@@ -111,6 +111,8 @@ class Reader:
             "losses_in_row": book.losses_in_row,
             "open_positions": len(book.positions),
             "working_orders": len(book.orders),
+            "unknown_orders": self._unknown(),
+            "external": sorted(book.external),
             "trades": book.trades,
             "decisions": self._count("decision"),
             "alerts": self._alerts(),
@@ -119,6 +121,19 @@ class Reader:
             "database": str(self.path),
             "held": held,
         }
+
+    def recorded(self, kind: str, name: str) -> bool:
+        """Whether a record of `kind` and id `name` is written down."""
+        return self._value("SELECT 1 FROM event WHERE key = ?", f"{kind}:{name}") is not None
+
+    def known_orders(self, since: int) -> list[Order]:
+        """Orders and slices since `since` (ms), in the order they were written, whether or not they still work."""
+        kinds = {"order": Order, "sliced": Sliced}
+        rows = self._rows("SELECT kind, payload FROM event WHERE kind IN ('order', 'sliced') AND ts >= ? ORDER BY seq", since)
+        return [record.order if kinds[kind] is Sliced else record for kind, text in rows for record in [records.decode(kind, text)]]
+
+    def _unknown(self) -> int:
+        return int(self._value("SELECT count(*) FROM orders WHERE state IN ('unknown', 'not_placed')"))
 
     def decision(self, name: str) -> Decision:
         """The decision `name`, or the one that the order or fill `name` came from. Raises `HomeError` with the nearest ids."""

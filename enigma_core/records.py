@@ -21,20 +21,27 @@ from enigma_core.alert import Alert, AlertRefused, AlertWorked
 from enigma_core.errors import HomeError
 from enigma_core.market import FundingSeen, Voted
 from enigma_core.model import (
+    Blocked,
     Cancel,
     CloseWanted,
     ConfigSet,
     DayOpened,
     Decision,
+    ExternalSeen,
     Fill,
     Funded,
     Instrument,
     Marked,
     Order,
     OrderEnded,
+    OrderFound,
+    OrderSeen,
+    Sliced,
     StateSet,
+    StopMissing,
     StreakReset,
     Trade,
+    Transferred,
 )
 from enigma_core.parts import Note
 
@@ -55,6 +62,11 @@ BESIDE = (
     "alert_refused",
     "close_wanted",
     "config_set",
+    "order_seen",
+    "sliced",
+    "stop_missing",
+    # a block is known anew after each start
+    "blocked",
 )
 """Kinds that leave an account as it is."""
 
@@ -83,9 +95,11 @@ def tag(record: msgspec.Struct) -> str:
 
 
 def key(record: msgspec.Struct) -> str | None:
-    """What makes `record` unique in a journal: the id of a decision, a fill, an alert or its outcome; None where the same may be
-    said again."""
-    return f"{TAGS[type(record)]}:{record.id}" if isinstance(record, Decision | Fill | Alert | AlertWorked) else None
+    """What makes `record` unique in a journal: the id of a decision, a fill, an alert or its outcome, of what a venue booked;
+    None where the same may be said again."""
+    if isinstance(record, Decision | Fill | Alert | AlertWorked | Transferred):
+        return f"{TAGS[type(record)]}:{record.id}"
+    return f"funded:{record.id}" if isinstance(record, Funded) and record.id else None
 
 
 def encode(record: msgspec.Struct) -> bytes:
@@ -177,6 +191,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 _kind: type[msgspec.Struct]
 for _kind in (Decision, Order, Cancel, Fill, Funded, OrderEnded, Trade, DayOpened, Marked, Note):
+    register(_kind)
+for _kind in (OrderSeen, OrderFound, ExternalSeen, Transferred, Blocked, StopMissing, Sliced):
     register(_kind)
 for _kind in (StateSet, StreakReset, CloseWanted, ConfigSet):
     register(_kind)

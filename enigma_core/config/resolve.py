@@ -70,8 +70,10 @@ class _Resolution:
                 self.check.refuse(section, f"is no section{near(section, SECTIONS)}")
         core = {section: self._core(section) for section in CORE}
         many = {section: self._many(section) for section in MANY}
-        one = {section: self._one(section) for section in ONE}
         mode, sandbox = self._mode(), self._sandbox()
+        # nobody else needs a local exchange
+        unused = () if sandbox else ("rehearsal",)
+        one = {section: self._one(section) for section in ONE if section not in unused}
         symbols, instruments = self._symbols(), self._instruments()
         if isinstance(timeframes := core["timeframes"], Timeframes):
             self._timeframes(timeframes, many["gates"])
@@ -100,7 +102,7 @@ class _Resolution:
             feed=cast(Feed, one["feed"]),
             executor=cast(Executor, one["executor"]),
             algorithm=cast(Algorithm, one["algorithm"]),
-            rehearsal=cast(Rehearsal, one["rehearsal"]),
+            rehearsal=cast("Rehearsal | None", one.get("rehearsal")),
             notifiers=many["notifiers"],
             services=many["services"],
             instruments=instruments,

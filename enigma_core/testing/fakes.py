@@ -52,6 +52,9 @@ class FakeAccount(msgspec.Struct, frozen=True, kw_only=True):
     def holds(self, symbol: str) -> bool:
         return symbol in self.held
 
+    def blocked(self, symbol: str) -> str:
+        return ""
+
     def last_exit(self, symbol: str) -> int | None:
         return self.exits.get(symbol)
 

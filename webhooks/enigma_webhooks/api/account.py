@@ -270,7 +270,7 @@ def portfolio_of(desk: Desk) -> Portfolio:
     """The account as it is answered."""
     book = desk.account
     return Portfolio(
-        mode=desk.plan.mode,
+        mode=desk.plan.account_mode,
         ts=desk.now(),
         equity=text(book.equity),
         cash=text(book.cash),
