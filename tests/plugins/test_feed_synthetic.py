@@ -236,7 +236,7 @@ def test_unknown_symbol_is_refused_naming_the_nearest() -> None:
 
 
 def test_settings_beyond_their_limits_are_refused() -> None:
-    for wrong in ({"seed": -1}, {"count": 0}, {"count": 99}, {"timeframe": "7m"}, {"days": 0}, {"speed": -1}, {"sed": 1}):
+    for wrong in ({"seed": -1}, {"count": 0}, {"count": 501}, {"timeframe": "7m"}, {"days": 0}, {"speed": -1}, {"sed": 1}):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(wrong, Synthetic)
 
@@ -245,3 +245,15 @@ def test_symbols_are_as_many_as_counted_and_all_listed_ones_can_be_had() -> None
     assert Synthetic(count=2).symbols() == (BTC, "ETH/USDT:USDT")
     assert len(set(Synthetic(count=24).symbols())) == 24
     assert Synthetic(count=1).instrument("TON/USDT:USDT").symbol == "TON/USDT:USDT"
+
+
+def test_hundreds_of_symbols_are_on_offer_each_with_prices_of_its_own() -> None:
+    feed = Synthetic(count=500)
+    symbols = feed.symbols()
+    assert len(set(symbols)) == 500
+    assert symbols[:24] == Synthetic(count=24).symbols()
+    made_up = feed.instrument(symbols[-1])
+    candles = feed.history(made_up.symbol, "5m")
+    assert len(candles) == 60 * 288
+    assert (candles.low > 0).all()
+    assert (candles.volume >= float(made_up.multiplier)).all()

@@ -1,9 +1,16 @@
-"""The perpetuals of the synthetic market: real names, grids as KuCoin lists them, and the character of their prices."""
+"""The perpetuals of the synthetic market: real names, grids as KuCoin lists them, and the character of their prices.
+
+Behind them stand made-up ones, as many as a run over hundreds of symbols needs.
+"""
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
+from functools import cache
+from itertools import islice, product
 from typing import NamedTuple
+from zlib import crc32
 
 from enigma_core.model import Instrument
 
@@ -64,3 +71,31 @@ LISTED = (
     Listed("XLM", 0.34, "0.00001", "10", 50, 1.7, 0.55, 10.0),
     Listed("TON", 5.5, "0.0001", "1", 50, 1.5, 0.55, 9.0),
 )
+
+MOST = 500
+"""Perpetuals there are, made-up ones included."""
+
+
+@cache
+def offered(count: int) -> tuple[Listed, ...]:
+    """The first `count` perpetuals: the real names, then made-up ones, each traded less than the one before."""
+    taken = {"KAVA", *(listed.base for listed in LISTED)}
+    names = (name for letters in product("KTRLMN", "AOEI", "VZSDB", "UAOE") if (name := "".join(letters)) not in taken)
+    made = (_made_up(name, number) for number, name in enumerate(names))
+    return (*LISTED, *islice(made, max(0, count - len(LISTED))))[:count]
+
+
+def _made_up(name: str, number: int) -> Listed:
+    chance = crc32(name.encode())
+    power = chance % 6 - 3
+    price = round((1 + chance // 6 % 89 / 10) * 10.0**power, 6)
+    return Listed(
+        name,
+        price,
+        f"{Decimal(10) ** (power - 4):f}",
+        f"{Decimal(10) ** -power:f}",
+        (20, 50, 75)[chance // 600 % 3],
+        1.4 + chance // 2000 % 8 / 10,
+        0.5 + chance // 20_000 % 25 / 100,
+        round(8.5 * math.exp(-number / 150), 3),
+    )

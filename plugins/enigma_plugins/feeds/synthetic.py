@@ -18,7 +18,7 @@ from enigma_core.model import Candles, Instrument
 from enigma_core.parts import Feed
 from enigma_core.timeframes import fits, resample
 from enigma_plugins.feeds._bars import bar_at_or_after
-from enigma_plugins.feeds._listed import LISTED, Listed
+from enigma_plugins.feeds._listed import LISTED, MOST, Listed, offered
 from enigma_plugins.feeds._path import DAY, EPOCH, Path
 from enigma_plugins.feeds._rates import settlements
 from enigma_plugins.feeds._seen import CHUNK, moments
@@ -37,7 +37,7 @@ class Synthetic(Feed, frozen=True, kw_only=True, dict=True):
     simulated: ClassVar[bool] = True
 
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="another seed, another market")] = 1
-    count: Annotated[int, Meta(ge=1, le=len(LISTED), description="symbols on offer to a run that names none")] = 4
+    count: Annotated[int, Meta(ge=1, le=MOST, description="symbols on offer to a run that names none")] = 4
     timeframe: Annotated[Literal["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h"], Meta(description="of its bars")] = "5m"
     days: Annotated[int, Meta(ge=1, le=36_500, description="days of history where no end is asked for")] = 60
     speed: Annotated[float, Meta(ge=0, description="times real time; 0 is as fast as possible")] = 21_600.0
@@ -46,7 +46,7 @@ class Synthetic(Feed, frozen=True, kw_only=True, dict=True):
         return f"{self.name}:seed={self.seed},timeframe={self.timeframe}"
 
     def symbols(self) -> tuple[str, ...]:
-        return tuple(listed.symbol for listed in LISTED[: self.count])
+        return tuple(listed.symbol for listed in offered(self.count))
 
     def instrument(self, symbol: str) -> Instrument:
         return self._listed(symbol).instrument
@@ -108,10 +108,10 @@ class Synthetic(Feed, frozen=True, kw_only=True, dict=True):
         return self._paths[symbol]
 
     def _listed(self, symbol: str) -> Listed:
-        for listed in LISTED:
+        for listed in offered(MOST):
             if listed.symbol == symbol:
                 return listed
-        known = [listed.symbol for listed in LISTED]
+        known = [listed.symbol for listed in offered(max(self.count, len(LISTED)))]
         near = difflib.get_close_matches(symbol, known, 3, 0.3) or known[:3]
         raise DataError(f"{symbol}: the synthetic market does not list it; did you mean {' or '.join(near)}?")
 
