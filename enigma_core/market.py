@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import msgspec
 import numpy as np
 
 from enigma_core.lines import Floats
-from enigma_core.model import Bar, Side
+from enigma_core.model import Bar, Candles, Side
 
 
 class BarsClosed(msgspec.Struct, frozen=True):
@@ -102,6 +103,54 @@ class Voted(msgspec.Struct, frozen=True):
     veto: bool = False
 
 
+DAY = 86_400_000
+PROFILE_DAYS = 20
+SLOT = 1_800_000
+"""Half an hour, in ms."""
+
+
+class Profile(msgspec.Struct):
+    """How much is traded at which time of day (UTC), in base currency: sums of half hours over the last days."""
+
+    days: dict[int, list[float]] = {}
+
+    @classmethod
+    def of(cls, candles: Candles) -> Profile:
+        """The profile of a history of bars."""
+        profile = cls()
+        last = int(candles.ts[-1]) if len(candles) else 0
+        recent = candles[int((candles.ts < last - PROFILE_DAYS * DAY).sum()) :]
+        for ts, volume in zip(recent.ts.tolist(), recent.volume.tolist(), strict=True):
+            profile.add(ts, volume)
+        return profile
+
+    def see(self, bar: Bar) -> None:
+        """Take in a bar that has closed."""
+        self.add(bar.ts, bar.volume)
+
+    def add(self, ts: int, volume: float) -> None:
+        """Take in what was traded in the bar that opened at `ts`, ms. What is no volume is not heard."""
+        if not 0 <= volume < math.inf:
+            return
+        day = ts // DAY
+        slots = self.days.get(day)
+        if slots is None:
+            slots = self.days[day] = [0.0] * (DAY // SLOT)
+            while len(self.days) > PROFILE_DAYS:
+                del self.days[min(self.days)]
+        slots[ts % DAY // SLOT] += volume
+
+    def between(self, start: int, end: int) -> float:
+        """What is usually traded from `start` to `end` (ms), as far as is known; within a half hour it is spread evenly."""
+        slots = [sum(day[i] for day in self.days.values()) for i in range(DAY // SLOT)]
+        total, at = 0.0, start
+        while at < end:
+            until = min(end, (at // SLOT + 1) * SLOT)
+            total += slots[at % DAY // SLOT] * (until - at) / SLOT
+            at = until
+        return total / len(self.days) if self.days else 0.0
+
+
 class Market(msgspec.Struct):
     """The newest of everything about one symbol. Owned by the shell; parts only read it."""
 
@@ -114,6 +163,8 @@ class Market(msgspec.Struct):
     vote: Vote | None = None
     veto: Vote | None = None
     """The newest alert that blocks entries on the other side."""
+    profile: Profile | None = None
+    """How much is traded at which time of day; None where nobody asked for it."""
 
     def cast(self, voted: Voted) -> None:
         """Take in what an alert says."""

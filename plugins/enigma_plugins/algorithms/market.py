@@ -13,6 +13,7 @@ class ToMarket(Algorithm, frozen=True, kw_only=True):
     """Everything at once, to the market: what it costs is the spread and the depth of the book."""
 
     name = "market"
+    whole = True
 
     def advise(self, work: Work, market: Market, now: int) -> Advice:
         if not work.left:
