@@ -127,8 +127,8 @@ class Book:
         self.trades = 0
         self.external: dict[str, ExternalSeen] = {}
         """What is held at the venue beside our own positions, by symbol: it takes slots and margin, and nobody touches it."""
-        self.blocks: dict[str, str] = {}
-        """Why the venue takes no entries, by symbol; "" stands for all of them."""
+        self.blocks: dict[tuple[str, str], str] = {}
+        """Why no entries are taken, by symbol ("" stands for all of them) and by who says so."""
         self._last_exit: dict[str, int] = {}
         # asked for several times a decision, worked out once after each change
         self._unrealised: Decimal | None = None
@@ -175,9 +175,31 @@ class Book:
         """True while `symbol` has a position or an entry still working."""
         return symbol in self.positions or symbol in self.entries
 
+    def open_risk(self, fee: Decimal) -> Decimal:
+        """What the equity loses from here when every stop fills at its price, at a `fee` of each notional yet to be traded.
+
+        A position without a stop, and an entry whose stop nobody knows yet, may lose their margin: isolated, it is the most.
+        """
+        total = ZERO
+        for p in self.positions.values():
+            instrument = self.instruments[p.symbol]
+            now = instrument.notional(p.quantity, p.mark)
+            if p.stop is None:
+                total += max(ZERO, p.margin + p.side * (now - p.cost))
+                continue
+            then = instrument.notional(p.quantity, p.stop)
+            total += max(ZERO, p.side * (now - then)) + fee * then
+        for order in self.entries.values():
+            share = (order.quantity - self.orders[order.id].filled) / order.quantity
+            risk = order.risk + 2 * fee * order.margin * order.leverage if order.risk else order.margin
+            total += risk * share
+        return total
+
     def blocked(self, symbol: str) -> str:
         """Why the venue takes no entry in `symbol` now; empty when it does."""
-        return self.blocks.get("") or self.blocks.get(symbol) or ""
+        if not self.blocks:
+            return ""
+        return next((reason for (where, _), reason in self.blocks.items() if where in ("", symbol)), "")
 
     def last_exit(self, symbol: str) -> int | None:
         """When the symbol's last position became flat, ms."""
@@ -344,9 +366,9 @@ class Book:
 
     def _block(self, blocked: Blocked) -> None:
         if blocked.reason:
-            self.blocks[blocked.symbol] = blocked.reason
+            self.blocks[blocked.symbol, blocked.by] = blocked.reason
         else:
-            self.blocks.pop(blocked.symbol, None)
+            self.blocks.pop((blocked.symbol, blocked.by), None)
 
     def _end(self, ended: OrderEnded) -> None:
         working = self.orders.pop(ended.order_id, None)

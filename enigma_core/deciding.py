@@ -15,7 +15,7 @@ from enigma_core.exiting import Aim, first_stops, tightest
 from enigma_core.faults import raised
 from enigma_core.gating import Asked, Measured, ask_account, limits
 from enigma_core.matching import liquidation_price
-from enigma_core.model import ASKED, Decision, Instrument, Order, Purpose, Side, Signal, Sizing
+from enigma_core.model import ASKED, Decision, Instrument, Order, Purpose, Side, Signal, Sizing, money
 from enigma_core.parts import Account, Bools, Holding, Sizer
 from enigma_core.plan import LeverageRule, Plan
 from enigma_core.scoring import Evaluation, klass
@@ -308,6 +308,8 @@ class Decider:
         return sizing, "" if sizing.quantity else f"nothing to trade: {sizing.bound} leaves no whole lot"
 
     def _order(self, identity: str, signal: Signal, sizing: Sizing) -> Order:
+        instrument = self._instruments[signal.symbol]
+        away = instrument.price(signal.price) - instrument.price(signal.stop)
         return Order(
             id=f"{identity}-in",
             decision_id=identity,
@@ -320,6 +322,7 @@ class Decider:
             margin=sizing.margin,
             atr=signal.atr if math.isfinite(signal.atr) else math.nan,
             reason="entry",
+            risk=money(instrument.notional(sizing.quantity, signal.side * away)),
         )
 
 

@@ -81,6 +81,11 @@ class Home:
         return self.path / "paper.sqlite"
 
     @property
+    def sandbox(self) -> Path:
+        """The database of a rehearsal on a local exchange."""
+        return self.path / "sandbox.sqlite"
+
+    @property
     def live(self) -> Path:
         """The database of real money."""
         return self.path / "live.sqlite"
@@ -121,7 +126,7 @@ class Home:
         and the account of this market that was last put aside goes on, a new one where there is none; with `fresh` a new one
         begins in any case. `told` says so. Real money is never put aside: that raises `HomeError`, as a damaged file does.
         """
-        path = self.live if mode == "live" else self.paper
+        path = {"live": self.live, "sandbox": self.sandbox}.get(mode, self.paper)
         if path.exists() and mode != "live":
             if fresh:
                 self._put_aside(path, "a fresh start was asked for")

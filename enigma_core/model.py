@@ -313,6 +313,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Of a resting order: it is rejected rather than trade at once and pay the taker's fee."""
     parent: str = ""
     """Of a slice: the order whose work it does. The book knows the parent only."""
+    risk: Decimal = ZERO
+    """Of an entry: what it loses from the price it was decided at to its first stop, without fees; zero where nobody knows."""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):
@@ -385,6 +387,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     price: Decimal
     fee: Decimal
     reason: str = ""
+    slice: str = ""
+    """Of an entry that is worked in slices: the slice that filled."""
 
 
 class Funded(msgspec.Struct, frozen=True, kw_only=True):
@@ -462,12 +466,14 @@ class Transferred(msgspec.Struct, frozen=True, kw_only=True):
 class Blocked(msgspec.Struct, frozen=True, kw_only=True):
     """No entries in `symbol` ("" for all) for `reason`, until the same is said with an empty one. Exits are never blocked.
 
-    It is known anew after each start, so a journal keeps it for people only.
+    It is known anew after each start, so a journal keeps it for people only. Several may block at once; each, by its name `by`,
+    takes back only what it said itself.
     """
 
     ts: int
     symbol: str
     reason: str
+    by: str = "venue"
 
 
 class StopMissing(msgspec.Struct, frozen=True, kw_only=True):

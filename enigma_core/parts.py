@@ -169,6 +169,11 @@ class Account(Protocol):
         ...
 
     def holds(self, symbol: str) -> bool: ...
+    def open_risk(self, fee: Decimal) -> Decimal:
+        """What the equity loses from here when every stop fills at its price, entries that still work included; `fee` of each
+        notional that is yet to be traded."""
+        ...
+
     def blocked(self, symbol: str) -> str:
         """Why the venue takes no entry in `symbol` now; empty when it does."""
         ...
@@ -300,6 +305,12 @@ class Feed(Part, frozen=True, kw_only=True):
         """What market this is, in one line: a paper account belongs to one market."""
         return self.name
 
+    @property
+    def pulse(self) -> float | None:
+        """Seconds within which each symbol of its stream gives some sign of life: after that its price counts as unknown. None: no
+        such promise."""
+        return None
+
     def symbols(self) -> tuple[str, ...]:
         """Symbols on offer, for a run that names none."""
         raise NotImplementedError
@@ -417,7 +428,7 @@ class Venue(Protocol):
         ...
 
 
-Tell = Callable[[Sequence[Report]], "Future[None]"]
+Tell = Callable[[Sequence["Report | Command"]], "Future[None]"]
 """Has the engine take reports in, as one step; the answer is done once that is on disk."""
 
 
@@ -437,6 +448,10 @@ class RemoteVenue(Venue, Protocol):
 
         What cannot be reached is waited for: it does not end the run.
         """
+        ...
+
+    def doubt(self, reason: str) -> None:
+        """Something may have been missed (the machine slept, say): no entries before all is reconciled once more."""
         ...
 
     async def close(self) -> None:
@@ -531,6 +546,8 @@ class Algorithm(Part, frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "algorithm"
+    whole: ClassVar[bool] = False
+    """True where everything always goes to the market at once: entries are then handed to the venue as they are."""
 
     def advise(self, work: Work, market: Market, now: int) -> Advice:
         """What to do about `work` at `now` (ms). Never more than `work.left` may be sent."""

@@ -8,7 +8,21 @@ from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from enigma_core.alert import AlertRefused, AlertWorked
-from enigma_core.model import CloseWanted, ConfigSet, DayOpened, Order, Purpose, StateSet, Trade
+from enigma_core.model import (
+    Blocked,
+    CloseWanted,
+    ConfigSet,
+    DayOpened,
+    ExternalSeen,
+    Order,
+    OrderEnded,
+    OrderFound,
+    OrderSeen,
+    Purpose,
+    StateSet,
+    Trade,
+    Transferred,
+)
 from enigma_core.parts import Note, Notifier
 from enigma_core.shells.courier import Channel, Courier, One, fault_of
 
@@ -90,6 +104,24 @@ def note_of(record: object) -> Note | None:
             return Note(record.ts, "state", f"trading is {record.state}", record.reason)
         case DayOpened(streak_cleared=True):
             return Note(record.ts, "day", "a new risk day: the circuit breaker is closed again", f"equity {record.equity}")
+        case OrderEnded(state="rejected"):
+            return Note(
+                record.ts, "rejected", f"{record.symbol}: the venue refused an order", f"{record.reason} ({record.order_id})"
+            )
+        case OrderSeen(state="unknown"):
+            text = f"nobody knows yet whether {record.order_id} was placed: {record.reason}"
+            return Note(record.ts, "unknown", f"{record.symbol}: the answer to an order is unclear", text)
+        case OrderFound():
+            order = record.order
+            text = f"{order.quantity} contracts {'bought' if order.side > 0 else 'sold'} ({order.reason})"
+            return Note(record.ts, "external", f"{record.order.symbol}: somebody else acts on our position", text)
+        case ExternalSeen():
+            text = f"{record.quantity} contracts at {record.price}" if record.quantity else "nothing any more"
+            return Note(record.ts, "external", f"{record.symbol}: held beside our own positions", text)
+        case Transferred():
+            return Note(record.ts, "transfer", f"{record.amount:+,.2f} came in or went out", record.reason)
+        case Blocked(symbol="") if record.reason:
+            return Note(record.ts, "blocked", "no entries for now", record.reason)
         case Note():
             return record
         case _:

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -28,10 +28,26 @@ from enigma_core.faults import Quarantine
 from enigma_core.home import Home
 from enigma_core.journal import SHORT, Journal
 from enigma_core.live import LiveEvaluator
-from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, Voted
+from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, MarkSeen, Voted
 from enigma_core.matching import since_entry
-from enigma_core.model import Bar, Cancel, Candles, ConfigSet, Decision, Fill, Instrument, Order, StateSet, Trade
-from enigma_core.parts import Applied, Clock, Command, Feed, Note, Ports, Venue
+from enigma_core.model import (
+    ZERO,
+    Bar,
+    Cancel,
+    Candles,
+    ConfigSet,
+    Decision,
+    Fill,
+    Instrument,
+    Marked,
+    Order,
+    OrderEnded,
+    Purpose,
+    Sliced,
+    StateSet,
+    Trade,
+)
+from enigma_core.parts import Applied, Clock, Command, Feed, Note, Ports, RemoteVenue, Report, Venue
 from enigma_core.plan import Plan
 from enigma_core.plugins import Catalogue
 from enigma_core.reading import Reader
@@ -44,6 +60,7 @@ from enigma_core.shells.driving import answered, drive, put, sent
 from enigma_core.shells.failings import not_made
 from enigma_core.shells.governor import Governor
 from enigma_core.shells.notes import Notes, note_of
+from enigma_core.shells.pulse import Pulse
 from enigma_core.shells.waiting import Waiting, unworked
 from enigma_core.timeframes import milliseconds
 
@@ -58,6 +75,12 @@ INBOX = 1024
 
 TURN = 0.002
 """Seconds that alerts are worked at a stretch before everybody else has a turn."""
+
+KNOWN_FOR = 3 * 86_400_000
+"""How far back (wall, ms) a venue is told which orders are ours: it may still know them, or find one that was given up."""
+
+REMARK = 5_000
+"""Between two looks at what is held, ms of the market's time."""
 
 MARKS_FROM = 86_400_000
 """How far back (wall, ms) a restart asks what alerts have said: older ones put no new one out of order."""
@@ -127,7 +150,10 @@ async def run(
     session = Session(plan, feed, symbols, instruments, observer or (lambda _: None), catalogue, settings)
     session.wall = wall or WallClock().now
     home.told += [line for service in plan.services.values() for line in service.prepare(home.path, plan.mode)]
-    journal = home.journal(plan.mode, feed.identity(), fresh=fresh)
+    home.told += plan.executor.prepare(home.path, plan.account_mode)
+    # a real account is one whoever tells of its market
+    identity = plan.executor.identity() if plan.executor.remote else feed.identity()
+    journal = home.journal(plan.account_mode, identity, fresh=fresh)
     try:
         session.recover(journal, tuple(home.told), home.path)
         await session.trade(stop or asyncio.Event(), clock or (PacedClock(feed.speed) if feed.simulated else WallClock()))
@@ -171,7 +197,9 @@ class Session:
         self._instruments = instruments
         self._listed = dict(instruments)
         """With those of symbols that only the journal knows."""
-        self.book = Book(plan.account.equity, self._listed)
+        # what a real account holds is for its venue to say
+        remote = plan.executor is not None and plan.executor.remote
+        self.book = Book(ZERO if remote else plan.account.equity, self._listed)
         self._markets = {s: Market(s) for s in symbols}
         self.quarantine = Quarantine()
         self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self.quarantine) for s in symbols}
@@ -179,6 +207,12 @@ class Session:
         self._governor = Governor(plan.risk)
         self._venue: Venue | None = None
         self._ports: Ports | None = None
+        self._remote: RemoteVenue | None = None
+        """The venue, where it is somewhere else."""
+        self._ready = asyncio.Event()
+        """Set once the account is what the venue says it is, and protected."""
+        self._pulse = Pulse(symbols, feed.pulse)
+        self._remarked = 0
         self._inbox: asyncio.Queue[MarketEvent | Command] = asyncio.Queue(INBOX)
         self._notes: Notes | None = None
         self._retired: list[asyncio.Task[None]] = []
@@ -188,6 +222,8 @@ class Session:
         self._since: int | None = None
         self._seen = 0
         """The market's time of the newest event."""
+        self._slices: list[Order] = []
+        """Slices of entries that still work, as the journal has them."""
         self._announced: dict[str, FundingSeen | None] = {}
         """Of the symbols whose settlements the feed does not know beforehand: what the journal holds of the next one."""
         self._began = time.monotonic()
@@ -214,7 +250,7 @@ class Session:
         self.summary.start_equity = self.book.equity
         self._observer(
             RunStarted(
-                mode=self.plan.mode,
+                mode=self.plan.account_mode,
                 market=self.feed.identity(),
                 symbols=self.symbols,
                 strategy=self.plan.strategy,
@@ -231,13 +267,17 @@ class Session:
         """The account as the journal has it; the newest word on each symbol's funding."""
         known = False
         announced = {}
-        for record in journal.replay(without=[kind for kind in BESIDE if kind != "voted"]):
+        for record in journal.replay(without=[kind for kind in BESIDE if kind not in ("voted", "sliced")]):
             if type(record) is FundingSeen:
                 announced[record.symbol] = record
+            elif type(record) is Sliced:
+                self._slices.append(record.order)
             elif type(record) is Voted:
                 if record.symbol in self._markets:
                     self._markets[record.symbol].cast(record)
             elif type(record) is not Started:
+                if type(record) is OrderEnded and _closes(self.book, record):
+                    self.engine.spent.add(record.order_id)
                 self.book.apply(record)
                 if type(record) is Order or type(record) is StateSet:
                     self._governor.see(record)
@@ -248,6 +288,7 @@ class Session:
                     known = True
                     self.book.cash = self.book.day_equity = record.cash
         self._listed |= self._instruments
+        self._slices = [order for order in self._slices if order.parent in self.book.orders]
         # 0: a command, before the first bar
         self._since = journal.last_ts or None
         return announced
@@ -288,12 +329,30 @@ class Session:
             since=self._since or 0,
             seen=seen,
             desk=self._desk,
+            mode=self.plan.account_mode,
+            recorded=self._recorded,
+            known=self._known,
+            slices=tuple(self._slices),
+            wall=self.wall,
         )
         self._venue = self.plan.executor.open(self._ports)
+        if self.plan.executor.remote:
+            self._remote = cast(RemoteVenue, self._venue)
+            self.book.blocks["", "venue"] = "the account is being reconciled with the venue"
         self._announced = {s: announced.get(s) for s in self.symbols if funding[s] is None}
         for event in filter(None, self._announced.values()):
             self._markets[event.symbol].see(event)
             drive(self.engine, self._venue, event)
+
+    def _recorded(self, kind: str, name: str) -> bool:
+        assert self._journal is not None
+        with Reader(self._journal.path) as reader:
+            return reader.recorded(kind, name)
+
+    def _known(self) -> Sequence[Order]:
+        assert self._journal is not None
+        with Reader(self._journal.path) as reader:
+            return reader.known_orders(self.wall() - KNOWN_FOR)
 
     def _history(self, symbol: str) -> Candles | None:
         """Bars before the first event: a fresh run on a recording starts at its first bar and has none."""
@@ -322,9 +381,11 @@ class Session:
         control.look(self._desk.home, self.command, self.now, lambda: self.book.flattening)
         self._flatten()
         assert self._waiting is not None
-        # no event comes between an alert that was acknowledged and its working
-        while (alert := self._waiting.next()) is not None:
-            self.work(alert)
+        if self._remote is None:
+            self._ready.set()
+            # no event comes between an alert that was acknowledged and its working
+            while (alert := self._waiting.next()) is not None:
+                self.work(alert)
         stopping = asyncio.create_task(stop.wait())
         # services begin before the first event
         beside = [
@@ -334,7 +395,12 @@ class Session:
             asyncio.create_task(control.attend(self._desk.home, self.command, self.now, lambda: self.book.flattening)),
         ]
         following = asyncio.create_task(self._follow(clock))
-        self._desk.state = "ready"
+        if self._remote is None:
+            self._desk.state = "ready"
+        else:
+            beside += [asyncio.create_task(self._trade_there(self._remote)), asyncio.create_task(self._become_ready())]
+        if not self.feed.simulated:
+            beside.append(asyncio.create_task(self._feel_pulse()))
         waiting = {stopping, *beside, following}
         try:
             while not (following.done() or stopping.done()):
@@ -357,9 +423,39 @@ class Session:
         while True:
             self.take(await self._inbox.get())
 
+    async def _trade_there(self, venue: RemoteVenue) -> None:
+        """What a venue that is somewhere else does by itself, for as long as the run lasts."""
+        await venue.serve(self.hear, self._ready)
+        raise PluginError(f"executor {self.plan.executor.name if self.plan.executor else ''} has ended by itself: the run ends")
+
+    async def _become_ready(self) -> None:
+        await self._ready.wait()
+        assert self._desk is not None
+        self._desk.state = "ready"
+        await asyncio.Event().wait()
+
+    async def _feel_pulse(self) -> None:
+        """Take no entries in what nobody has heard of for too long; nor before all is reconciled after a sleep."""
+        while True:
+            slept = await self._pulse.second()
+            if slept and self._remote is not None:
+                self._remote.doubt(f"the machine stood still for {slept:.0f} s")
+            blocks = self._pulse.news(self.now())
+            if blocks and self._ready.is_set():
+                self.hear(blocks)
+
+    def hear(self, reports: Sequence[Report | Command]) -> Future[None]:
+        """What reports of the venue lead to, as one step."""
+        assert self._venue is not None
+        records: list[Record] = []
+        for report in reports:
+            records += answered(self.engine, self._venue, sent(self.engine.step(report), self._venue))
+        return self.write(records)
+
     async def _work(self) -> None:
         """Alerts, one after another; everybody else has a turn in between."""
         assert self._waiting is not None
+        await self._ready.wait()
         while True:
             await self._waiting.ready.wait()
             until = time.monotonic() + TURN
@@ -419,6 +515,7 @@ class Session:
             ) from error
 
     async def _follow(self, clock: Clock) -> None:
+        await self._ready.wait()
         stream = self.feed.stream(self.symbols, self._timeframe, self._since)
         try:
             async for event in stream:
@@ -446,8 +543,9 @@ class Session:
         if strange:
             raise DataError(f"feed {self.feed.name} told of {', '.join(sorted(strange))}, which this run does not trade")
         if not isinstance(event, BarsClosed):
+            self._pulse.feel(event.symbol)
             self._markets[event.symbol].see(event)
-            self.write(drive(self.engine, self._venue, event))
+            self.write([*drive(self.engine, self._venue, event), *self._marks(event)])
             return
         for bar in event.bars.values():
             if not _possible(bar):
@@ -461,6 +559,18 @@ class Session:
             records += self._news_of_funding()
         self._since = event.ts
         self.write(records)
+
+    def _marks(self, event: MarketEvent) -> Iterator[Marked]:
+        """What is held is worth what its mark says, every few seconds: a day's loss does not wait for a bar to close."""
+        if type(event) is not MarkSeen or self.feed.simulated or event.ts - self._remarked < REMARK or not self.book.positions:
+            return
+        self._remarked = event.ts
+        for symbol in self.book.positions:
+            seen = self._markets[symbol].mark if symbol in self._markets else None
+            if seen is not None and 0 < seen.mark < math.inf:
+                self.book.mark(symbol, self._listed[symbol].price(seen.mark))
+        prices = {symbol: position.mark for symbol, position in self.book.positions.items()}
+        yield Marked(ts=event.ts, equity=self.book.equity, prices=prices)
 
     def _news_of_funding(self) -> Iterator[FundingSeen]:
         """What is announced for positions and not yet in the journal: a settlement may fall due while nobody runs."""
@@ -477,6 +587,9 @@ class Session:
         """The records of one event, as one step. Raises `HomeError` once the journal has failed."""
         assert self._journal is not None
         written = self._journal.write(records, self._since or 0)
+        if self._remote is not None:
+            # nothing leaves before it is on disk
+            self._remote.dispatch(written)
         halt = None
         for record in records:
             self._count(record)
@@ -530,6 +643,8 @@ class Session:
         self.summary.open_positions = tuple(self.book.positions)
         self.summary.rejected = dict(self.engine.rejected)
         self._tell("enigma_stopped", reason=self.summary.reason)
+        if self._remote is not None:
+            await self._remote.close()
         if self._waiting is not None:
             self._waiting.close()
         if self._notes is not None:
@@ -540,6 +655,11 @@ class Session:
 def _shown(path: str, value: Any) -> str:
     """A changed setting as it may be written down."""
     return msgspec.json.encode(masked(path, value)).decode()
+
+
+def _closes(book: Book, ended: OrderEnded) -> bool:
+    working = book.orders.get(ended.order_id)
+    return working is not None and working.order.purpose is Purpose.CLOSE
 
 
 def _possible(bar: Bar) -> bool:

@@ -47,10 +47,14 @@ class FakeAccount(msgspec.Struct, frozen=True, kw_only=True):
     losses_in_row: int = 0
     trading_state: str = "ACTIVE"
     held: frozenset[str] = frozenset()
+    risk: Decimal = ZERO
     exits: dict[str, int] = {}
 
     def holds(self, symbol: str) -> bool:
         return symbol in self.held
+
+    def open_risk(self, fee: Decimal) -> Decimal:
+        return self.risk
 
     def blocked(self, symbol: str) -> str:
         return ""

@@ -25,7 +25,7 @@ SECONDS = 10.0
 
 BATCH = 256
 
-ALARMS = frozenset({"halted", "state", "journal", "close", "exit_fault", "alert_conflict"})
+ALARMS = frozenset({"halted", "state", "journal", "close", "exit_fault", "alert_conflict", "unprotected", "blocked"})
 """Events that services which know kinds of messages show as warnings."""
 
 QUIET: Mapping[str, Mapping[str, str]] = {
