@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -140,15 +141,25 @@ class Profile(msgspec.Struct):
                 del self.days[min(self.days)]
         slots[ts % DAY // SLOT] += volume
 
-    def between(self, start: int, end: int) -> float:
-        """What is usually traded from `start` to `end` (ms), as far as is known; within a half hour it is spread evenly."""
+    def shares(self, start: int, end: int, parts: int) -> list[float]:
+        """What share of what is usually traded from `start` to `end` (ms) falls into each of so many equal stretches of it.
+
+        Within a half hour it is spread evenly, and over all of it where nothing is known.
+        """
         slots = [sum(day[i] for day in self.days.values()) for i in range(DAY // SLOT)]
-        total, at = 0.0, start
-        while at < end:
-            until = min(end, (at // SLOT + 1) * SLOT)
-            total += slots[at % DAY // SLOT] * (until - at) / SLOT
-            at = until
-        return total / len(self.days) if self.days else 0.0
+        edges = [start + (end - start) * k // parts for k in range(parts + 1)]
+        traded = [_traded(slots, a, b) for a, b in pairwise(edges)]
+        total = sum(traded)
+        return [t / total for t in traded] if total > 0 else [1 / parts] * parts
+
+
+def _traded(slots: list[float], start: int, end: int) -> float:
+    total, at = 0.0, start
+    while at < end:
+        until = min(end, (at // SLOT + 1) * SLOT)
+        total += slots[at % DAY // SLOT] * (until - at) / SLOT
+        at = until
+    return total
 
 
 class Market(msgspec.Struct):

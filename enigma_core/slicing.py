@@ -22,7 +22,7 @@ import msgspec
 from enigma_core.faults import raised
 from enigma_core.market import BarsClosed, Market, MarketEvent
 from enigma_core.model import ZERO, Fill, Instrument, Order, OrderEnded, Purpose, Sliced
-from enigma_core.parts import Account, Advice, Algorithm, Piece, RemoteVenue, Report, Slice, Tell, Venue, Work
+from enigma_core.parts import Account, Advice, Algorithm, Command, Piece, RemoteVenue, Report, Slice, Tell, Venue, Work
 
 if TYPE_CHECKING:
     import asyncio
@@ -250,9 +250,9 @@ class Slicer:
         times = [job.again for job in self._jobs.values() if job.again is not None]
         return min(times, default=None)
 
-    def hear(self, reports: Sequence[Report]) -> list[Report]:
+    def hear(self, reports: Sequence[Report | Command]) -> list[Report | Command]:
         """What a remote venue tells, in the words of the engine: slices' fills are their entries'. Anything else stays as it is."""
-        return [self._hear(report) for report in reports]
+        return [report if isinstance(report, Command) else self._hear(report) for report in reports]
 
     # of a remote venue
 
@@ -264,14 +264,16 @@ class Slicer:
         """The venue's own work; what it tells is translated. Whoever is told asks for `answers` in the same step."""
         await cast(RemoteVenue, self._venue).serve(lambda reports: tell(self.hear(reports)), ready)
 
+    def doubt(self, reason: str) -> None:
+        cast(RemoteVenue, self._venue).doubt(reason)
+
     async def close(self) -> None:
         await cast(RemoteVenue, self._venue).close()
 
     # the work
 
     def _hear(self, report: Report) -> Report:
-        now = getattr(report, "ts", 0)
-        self._now = max(self._now, now)
+        self._now = max(self._now, report.ts)
         if type(report) is Fill and (name := self._parents.get(report.order_id)) is not None:
             job = self._jobs[name]
             if job.fill(report.order_id, report.quantity):
@@ -279,9 +281,9 @@ class Slicer:
             else:
                 self._stirred[name] = None
             return msgspec.structs.replace(report, order_id=name, slice=report.order_id)
-        if type(report) is OrderEnded:
-            if (job := self._jobs.get(self._parents.get(report.order_id, ""))) is not None:
-                self._ended(job, job.parts[report.order_id], report)
+        if type(report) is OrderEnded and (name := self._parents.get(report.order_id)) is not None:
+            job = self._jobs[name]
+            self._ended(job, job.parts[report.order_id], report)
         return report
 
     def _ended(self, job: Job, part: Sent, ended: OrderEnded) -> None:
