@@ -276,8 +276,17 @@ class Clock(Protocol):
         ...
 
 
+class Check(msgspec.Struct, frozen=True):
+    """What `enigma doctor` found out about one thing: `ok`, `warn` for what should be looked at, `fail` for what must be mended."""
+
+    check: str
+    level: Literal["ok", "warn", "fail"]
+    text: str
+    """A sentence; with the remedy unless all is well."""
+
+
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
-    """A market on offer, as a screener sees it. `turnover` is of 24 h in quote currency, `spread` (ask - bid) / mid; NaN: unknown."""
+    """A market on offer, as a screener sees it: `turnover` of 24 h in quote currency, `spread` (ask - bid) / mid; NaN: unknown."""
 
     symbol: str
     turnover: float
@@ -341,6 +350,10 @@ class Feed(Part, frozen=True, kw_only=True):
         person should know, such as of gaps."""
         return {}
 
+    def examine(self) -> Iterable[Check]:
+        """What `enigma doctor` asks: can it be reached, is its clock ours. Changes nothing and needs no run."""
+        return ()
+
     def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
         """Events in order of time, those after `since` (ms) only. A simulated feed does not wait.
 
@@ -370,6 +383,10 @@ class Executor(Part, frozen=True, kw_only=True):
 
         Raises `ConfigError` where it must not trade as it is set up, with what to change.
         """
+        return ()
+
+    def examine(self) -> Iterable[Check]:
+        """What `enigma doctor` asks: may its key be used as it should, is the account set up. Changes nothing and needs no run."""
         return ()
 
     def open(self, ports: Ports) -> Venue:
@@ -554,6 +571,20 @@ class Algorithm(Part, frozen=True, kw_only=True):
         raise NotImplementedError
 
 
+class Universe(Part, frozen=True, kw_only=True):
+    """Which symbols a run trades, found when it starts instead of written down (``symbols: {"use": NAME}``)."""
+
+    kind: ClassVar[str] = "universe"
+
+    def choose(self, plan: Plan, since: int | None, tell: Callable[[str], None]) -> Sequence[str]:
+        """Symbols of ``plan.feed``, the best first; it may ask the feed, and take its time.
+
+        `since` is the market's time that the account has come to, ms; None where it begins now. `tell` takes what a person should
+        know, a sentence each. Raises `DataError` where there is nothing to choose from.
+        """
+        raise NotImplementedError
+
+
 class Note(msgspec.Struct, frozen=True):
     """Something worth telling a person."""
 
@@ -659,6 +690,10 @@ class Desk(Protocol):
         """The newest primary bar of `symbol` scored as of now, microstructure included; None before the first has closed."""
         ...
 
+    def routes(self) -> Mapping[str, Sequence[Any]]:
+        """What plugins add to the API (hook `enigma_routes`): route handlers, by the plugin that brings them."""
+        ...
+
     def watch(self, see: Callable[[Any], None]) -> Callable[[], None]:
         """Have `see` called with every record once the engine has given it; calling the answer ends that. It must not wait."""
         ...
@@ -701,6 +736,7 @@ KINDS: dict[str, tuple[type[Part], ...]] = {
     "executor": (Executor,),
     "algorithm": (Algorithm,),
     "rehearsal": (Rehearsal,),
+    "universe": (Universe,),
     "notifier": (Notifier,),
     "service": (Service,),
 }
