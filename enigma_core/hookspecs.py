@@ -13,7 +13,20 @@ import pluggy
 
 from enigma_core.alert import Alert
 from enigma_core.model import Decision, Fill, Order, Trade
-from enigma_core.parts import Algorithm, Executor, Exit, Feed, Gate, Indicator, LiveIndicator, Notifier, Rehearsal, Service, Sizer
+from enigma_core.parts import (
+    Algorithm,
+    Executor,
+    Exit,
+    Feed,
+    Gate,
+    Indicator,
+    LiveIndicator,
+    Notifier,
+    Rehearsal,
+    Service,
+    Sizer,
+    Universe,
+)
 
 GROUP = "enigma"
 
@@ -89,6 +102,28 @@ def enigma_commands() -> Iterable[Any]:
 @hookspec
 def enigma_rehearsals() -> Iterable[type[Rehearsal]]:
     """Local exchanges on offer, to rehearse live trading on (``enigma run --mode live --sandbox``)."""
+    return ()
+
+
+@hookspec
+def enigma_universes() -> Iterable[type[Universe]]:
+    """Universe classes on offer: what a run trades where no symbols are named."""
+    return ()
+
+
+@hookspec
+def enigma_routes() -> Iterable[Any]:
+    """Litestar route handlers to hang under ``/api/v1`` of the server beside a run.
+
+    They stand behind the API's tokens and in its description. A handler names the scope it needs in its ``opt``, and is for
+    admins where it names none; one that takes an argument `desk` is given the run (`enigma_core.parts.Desk`). The first part
+    of its path must be its plugin's own. An empty answer adds none.
+
+    >>> @hookimpl
+    ... def enigma_routes():
+    ...     from my_plugin.api import scan  # @get("/my-plugin/scan", opt={"scope": "read"})
+    ...     yield scan
+    """
     return ()
 
 

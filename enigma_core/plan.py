@@ -23,6 +23,7 @@ from enigma_core.parts import (
     Rehearsal,
     Service,
     Sizer,
+    Universe,
 )
 
 
@@ -127,6 +128,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Live trading is rehearsed on a local exchange: the whole path, and no real money."""
     strategy: str = "default"
     symbols: tuple[str, ...] = ()
+    universe: Universe | None = None
+    """What finds the symbols of a run when it starts; None where they are named."""
     timeframes: Timeframes = Timeframes()
     thresholds: Thresholds = Thresholds()
     confidence: ConfidenceRule = ConfidenceRule()

@@ -200,6 +200,19 @@ class Catalogue:
                     self._fault(source, f"offers a command {name!r}, and so does {others}; neither is used")
         return tuple(rivals[0][1] for rivals in found.values() if len(rivals) == 1)
 
+    def routes(self) -> dict[str, tuple[Any, ...]]:
+        """Route handlers of all plugins by who brings them, as they come: whether they fit is for the server to say."""
+        found: dict[str, tuple[Any, ...]] = {}
+        for source, function in self._implementations("enigma_routes"):
+            try:
+                handlers = tuple(_answers("enigma_routes", function))
+            except _Refused as refusal:
+                self._fault(source, str(refusal))
+                continue
+            if handlers:
+                found[str(source)] = (*found.get(str(source), ()), *handlers)
+        return found
+
     def read_alerts(self, message: str, received: int, symbols: tuple[str, ...]) -> tuple[Alert, ...] | None:
         """What the first plugin that reads `message` makes of it; None where none does. See the hook `enigma_read_alerts`.
 

@@ -101,6 +101,9 @@ class RunDesk:
         with self._session.quarantine.asleep():
             return self._session.engine.evaluation(symbol, self.now())
 
+    def routes(self) -> Mapping[str, Sequence[Any]]:
+        return self._session.routes()
+
     def watch(self, see: Callable[[Any], None]) -> Callable[[], None]:
         watchers = self._session.watchers
         watchers.append(see)

@@ -28,7 +28,7 @@ from enigma_core.faults import Quarantine
 from enigma_core.home import Home
 from enigma_core.journal import SHORT, Journal
 from enigma_core.live import LiveEvaluator
-from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, MarkSeen, Voted
+from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, MarkSeen, Profile, Voted
 from enigma_core.matching import since_entry
 from enigma_core.model import (
     ZERO,
@@ -62,6 +62,7 @@ from enigma_core.shells.governor import Governor
 from enigma_core.shells.notes import Notes, note_of
 from enigma_core.shells.pulse import Pulse
 from enigma_core.shells.waiting import Waiting, unworked
+from enigma_core.slicing import Slicer, Slices
 from enigma_core.timeframes import milliseconds
 
 Observer = Callable[[Any], None]
@@ -78,6 +79,9 @@ TURN = 0.002
 
 KNOWN_FOR = 3 * 86_400_000
 """How far back (wall, ms) a venue is told which orders are ours: it may still know them, or find one that was given up."""
+
+TICK = 0.25
+"""Seconds between two looks at whether an algorithm's moment has come."""
 
 REMARK = 5_000
 """Between two looks at what is held, ms of the market's time."""
@@ -222,8 +226,9 @@ class Session:
         self._since: int | None = None
         self._seen = 0
         """The market's time of the newest event."""
-        self._slices: list[Order] = []
-        """Slices of entries that still work, as the journal has them."""
+        self._worked = Slices()
+        """Entries that an algorithm works, as the journal has them."""
+        self._slicer: Slicer | None = None
         self._announced: dict[str, FundingSeen | None] = {}
         """Of the symbols whose settlements the feed does not know beforehand: what the journal holds of the next one."""
         self._began = time.monotonic()
@@ -268,13 +273,14 @@ class Session:
         known = False
         announced = {}
         for record in journal.replay(without=[kind for kind in BESIDE if kind not in ("voted", "sliced")]):
+            self._worked.see(record)
             if type(record) is FundingSeen:
                 announced[record.symbol] = record
-            elif type(record) is Sliced:
-                self._slices.append(record.order)
             elif type(record) is Voted:
                 if record.symbol in self._markets:
                     self._markets[record.symbol].cast(record)
+            elif type(record) is Sliced:
+                continue
             elif type(record) is not Started:
                 if type(record) is OrderEnded and _closes(self.book, record):
                     self.engine.spent.add(record.order_id)
@@ -288,7 +294,6 @@ class Session:
                     known = True
                     self.book.cash = self.book.day_equity = record.cash
         self._listed |= self._instruments
-        self._slices = [order for order in self._slices if order.parent in self.book.orders]
         # 0: a command, before the first bar
         self._since = journal.last_ts or None
         return announced
@@ -332,10 +337,10 @@ class Session:
             mode=self.plan.account_mode,
             recorded=self._recorded,
             known=self._known,
-            slices=tuple(self._slices),
+            slices=self._worked.orders,
             wall=self.wall,
         )
-        self._venue = self.plan.executor.open(self._ports)
+        self._venue = self._sliced(self.plan.executor.open(self._ports))
         if self.plan.executor.remote:
             self._remote = cast(RemoteVenue, self._venue)
             self.book.blocks["", "venue"] = "the account is being reconciled with the venue"
@@ -343,6 +348,20 @@ class Session:
         for event in filter(None, self._announced.values()):
             self._markets[event.symbol].see(event)
             drive(self.engine, self._venue, event)
+
+    def _sliced(self, venue: Venue) -> Venue:
+        """`venue`, with an algorithm before it where entries are worked."""
+        algorithm = self.plan.algorithm
+        if algorithm is None or (algorithm.whole and not self._worked.jobs):
+            return venue
+        assert self.plan.executor is not None
+        for symbol, market in self._markets.items():
+            history = self._history(symbol)
+            market.profile = Profile.of(history) if history is not None else Profile()
+        self._slicer = Slicer(
+            venue, algorithm, self._instruments, self._markets, self.book, self._worked, remote=self.plan.executor.remote
+        )
+        return self._slicer
 
     def _recorded(self, kind: str, name: str) -> bool:
         assert self._journal is not None
@@ -401,6 +420,8 @@ class Session:
             beside += [asyncio.create_task(self._trade_there(self._remote)), asyncio.create_task(self._become_ready())]
         if not self.feed.simulated:
             beside.append(asyncio.create_task(self._feel_pulse()))
+            if self._slicer is not None:
+                beside.append(asyncio.create_task(self._tick(self._slicer)))
         waiting = {stopping, *beside, following}
         try:
             while not (following.done() or stopping.done()):
@@ -443,6 +464,18 @@ class Session:
             blocks = self._pulse.news(self.now())
             if blocks and self._ready.is_set():
                 self.hear(blocks)
+
+    async def _tick(self, slicer: Slicer) -> None:
+        """Ask algorithms whose moment has come, whether or not the market moves."""
+        await self._ready.wait()
+        while True:
+            await asyncio.sleep(TICK)
+            if slicer.due is None or slicer.due > self.now():
+                continue
+            records: list[Record] = []
+            for report in slicer.tick(self.now()):
+                records += sent(self.engine.step(report), slicer)
+            self.write(records)
 
     def hear(self, reports: Sequence[Report | Command]) -> Future[None]:
         """What reports of the venue lead to, as one step."""
@@ -504,6 +537,10 @@ class Session:
     def now(self) -> int:
         """The market's time, ms."""
         return self._seen if self.feed.simulated else max(self._seen, self.wall())
+
+    def routes(self) -> Mapping[str, Sequence[Any]]:
+        """What plugins add to the API, by who brings it."""
+        return {} if self._catalogue is None else self._catalogue.routes()
 
     async def _serve(self, name: str) -> None:
         assert self._ports is not None
