@@ -1,7 +1,8 @@
 """What the market does to orders: fills from bars, fees, slippage, gaps, funding, liquidation. Pure; backtest and paper share it.
 
-One bar, in order: funding due by its open, market orders at its open, funding within the bar, then its range against the
-levels in force. Where a bar touches stop and target the stop counts; one that opens beyond a stop fills at its open.
+One bar, in order: funding due by its open, market orders and new limit orders at its open, funding within the bar, limit orders
+that its range reaches, then its range against the levels in force. Where a bar touches stop and target the stop counts; one
+that opens beyond a stop fills at its open.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from enigma_core.market import BarsClosed, Funding, MarketEvent, MarkSeen
-from enigma_core.model import ASKED, NOISE, Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
+import msgspec
+
+from enigma_core.market import BarsClosed, BookSeen, Funding, MarketEvent, MarkSeen
+from enigma_core.model import ASKED, NOISE, ZERO, Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
 from enigma_core.parts import Report
 from enigma_core.plan import Costs
 
@@ -28,6 +31,28 @@ def liquidation_price(entry: float, side: Side, leverage: int, instrument: Instr
     """Where an isolated position is liquidated: e (1 - s (1/L - mmr)), on the grid of ticks."""
     exact = entry * (1 - side * (1 / leverage - float(instrument.maintenance_margin_rate)))
     return float(instrument.price(exact))
+
+
+def walked(
+    book: BookSeen, side: Side, quantity: Decimal, instrument: Instrument, limit: Decimal | None = None
+) -> tuple[Decimal, Decimal]:
+    """How many contracts of `quantity` the book fills, in whole lots and within `limit`, and at which mean price; zero where it
+    has none."""
+    wanted = quantity
+    filled, paid = ZERO, ZERO
+    for price, size in book.asks if side > 0 else book.bids:
+        if not (math.isfinite(price) and price > 0):
+            continue
+        exact = Decimal(repr(price))
+        if limit is not None and side * (exact - limit) > 0:
+            continue
+        there = instrument.contracts(size) if math.isfinite(size) else ZERO
+        taken = min(there, wanted - filled)
+        filled += taken
+        paid += taken * exact
+        if filled == wanted:
+            break
+    return filled, paid / filled if filled else ZERO
 
 
 class Settlements:
@@ -76,8 +101,19 @@ class Costing:
         self.maker = costs.maker
         self.slippage = float(costs.slippage)
 
-    def fill(self, order: Order, ts: int, quantity: Decimal, price: Decimal, instrument: Instrument, reason: str) -> Fill:
-        """A fill of `order`: the maker's fee where it rested, else the taker's."""
+    def fill(
+        self,
+        order: Order,
+        ts: int,
+        quantity: Decimal,
+        price: Decimal,
+        instrument: Instrument,
+        reason: str,
+        *,
+        maker: bool | None = None,
+    ) -> Fill:
+        """A fill of `order`: the maker's fee where it rested, unless `maker` says otherwise, else the taker's."""
+        rested = order.resting if maker is None else maker
         return Fill(
             id=f"{order.id}#{ts}" if quantity == order.quantity else f"{order.id}#{ts}-{quantity.normalize():f}",
             order_id=order.id,
@@ -86,7 +122,7 @@ class Costing:
             side=order.side,
             quantity=quantity,
             price=price,
-            fee=money(instrument.notional(quantity, price) * (self.maker if order.resting else self.taker)),
+            fee=money(instrument.notional(quantity, price) * (self.maker if rested else self.taker)),
             reason=reason,
         )
 
@@ -117,7 +153,21 @@ LATE_BARS = 2
 class Held:
     """What a simulated venue knows of one symbol: the position and the orders at work."""
 
-    __slots__ = ("entered", "leverage", "liquidation", "marked", "market", "price", "quantity", "side", "stop", "targets", "until")
+    __slots__ = (
+        "arriving",
+        "entered",
+        "leverage",
+        "liquidation",
+        "marked",
+        "market",
+        "price",
+        "quantity",
+        "resting",
+        "side",
+        "stop",
+        "targets",
+        "until",
+    )
 
     def __init__(self) -> None:
         self.side: Side = 1
@@ -126,6 +176,10 @@ class Held:
         self.leverage = 1
         self.liquidation = math.nan
         self.market: list[Order] = []
+        self.arriving: list[Order] = []
+        """Limit entries that have met no price yet."""
+        self.resting: list[Order] = []
+        """Limit entries that wait at their price, with the quantity that is left of them."""
         self.stop: Order | None = None
         self.targets: list[Order] = []
         self.until = 0
@@ -153,12 +207,14 @@ class SimulatedVenue:
         self._ended: list[OrderEnded] = []
 
     def submit(self, order: Order) -> None:
-        """Take an order in. Market orders fill at the next open, the others rest."""
+        """Take an order in. Market orders fill at the next open; limit orders meet it and rest, or end; the others rest."""
         if order.id in self._known:
             return
         self._known.add(order.id)
         held = self.held.setdefault(order.symbol, Held())
         match order.purpose:
+            case Purpose.ENTRY if order.resting:
+                held.arriving.append(order)
             case Purpose.ENTRY | Purpose.CLOSE:
                 held.market.append(order)
             case Purpose.STOP:
@@ -169,10 +225,12 @@ class SimulatedVenue:
     def cancel(self, order_id: str) -> None:
         """End a working order; nothing happens when there is none of that id. The end of an entry is reported: it frees a slot."""
         for held in self.held.values():
-            for order in held.market:
+            for order in (*held.market, *held.arriving, *held.resting):
                 if order.id == order_id and order.purpose is Purpose.ENTRY:
                     self._ended.append(OrderEnded(ts=self._now, order_id=order_id, symbol=order.symbol, state="cancelled"))
             held.market = [o for o in held.market if o.id != order_id]
+            held.arriving = [o for o in held.arriving if o.id != order_id]
+            held.resting = [o for o in held.resting if o.id != order_id]
             held.targets = [o for o in held.targets if o.id != order_id]
             if held.stop is not None and held.stop.id == order_id:
                 held.stop = None
@@ -200,6 +258,8 @@ class SimulatedVenue:
                     yield from self._open(held, bar)
             for symbol, bar in event.bars.items():
                 if (held := self.held.get(symbol)) is not None:
+                    if held.resting:
+                        yield from self._reached(held, bar)
                     if held.quantity:
                         yield from self._range(held, bar)
                     held.until = bar.end
@@ -233,6 +293,10 @@ class SimulatedVenue:
                 yield OrderEnded(ts=bar.ts, order_id=order.id, symbol=order.symbol, state="expired", reason=why)
                 continue
             yield self.take(held, order, bar.symbol, bar.ts, bar.open)
+        while (order := next((o for o in held.arriving if o.ts <= bar.ts), None)) is not None:
+            held.arriving.remove(order)
+            crossed = order.price is not None and order.side * (bar.open - float(order.price)) <= 0
+            yield from self.arrive(held, order, bar.ts, order.quantity if crossed else ZERO, bar.open, crossed=crossed)
         if held.quantity and settlements:
             yield from self._settle(held, bar.symbol, bar.open, max(held.until, bar.ts + 1), bar.end)
 
@@ -259,6 +323,56 @@ class SimulatedVenue:
         fill = self.costing.fill(order, ts, size, self.slips(price, order.side, instrument), instrument, order.reason)
         self._filled(held, order, fill)
         return fill
+
+    def arrive(
+        self, held: Held, order: Order, ts: int, size: Decimal, price: float | Decimal, *, crossed: bool
+    ) -> Iterator[Report]:
+        """A limit entry meets the market: `size` of it trades at once at `price`, the rest waits, or ends with it (IOC).
+
+        `crossed`: the market is within its price. One that is to rest (post-only) is then rejected.
+        """
+        if crossed and order.post_only:
+            why = "it would have traded at once"
+            yield OrderEnded(ts=ts, order_id=order.id, symbol=order.symbol, state="rejected", reason=why)
+            return
+        left = order.quantity - size
+        if left and order.lasts != "IOC":
+            # in its place before anybody hears of the fill, and may call it off
+            held.resting.append(msgspec.structs.replace(order, quantity=left))
+        if size:
+            assert order.price is not None
+            worse = self.slips(price, order.side, self.instruments[order.symbol])
+            met = min(worse, order.price) if order.side > 0 else max(worse, order.price)
+            yield self._part(held, order, ts, size, met, maker=False)
+        if left and order.lasts == "IOC":
+            why = "nothing more at its price"
+            yield OrderEnded(ts=ts, order_id=order.id, symbol=order.symbol, state="cancelled", reason=why)
+
+    def reach(self, held: Held, order: Order, ts: int, size: Decimal) -> Report:
+        """The market has come to a limit entry that waits: so much of it fills at its price, for the maker's fee."""
+        assert order.price is not None
+        at = held.resting.index(order)
+        left = order.quantity - size
+        held.resting[at : at + 1] = [msgspec.structs.replace(order, quantity=left)] if left else []
+        return self._part(held, order, ts, size, order.price, maker=True)
+
+    def _part(self, held: Held, order: Order, ts: int, size: Decimal, price: Decimal, *, maker: bool) -> Fill:
+        fill = self.costing.fill(order, ts, size, price, self.instruments[order.symbol], order.reason, maker=maker)
+        if size != order.quantity:
+            # several parts of one size may fill within one moment: what is left tells them apart
+            left = order.quantity - size
+            fill = msgspec.structs.replace(fill, id=f"{order.id}#{ts}-r{left.normalize():f}")
+        self._filled(held, order, fill)
+        return fill
+
+    def _reached(self, held: Held, bar: Bar) -> Iterator[Report]:
+        for order in tuple(held.resting):
+            if order not in held.resting or order.price is None or order.ts >= bar.end:
+                continue
+            # of a bar in which it came only the close is known to be later
+            extreme = bar.close if order.ts > bar.ts else bar.low if order.side > 0 else bar.high
+            if order.side * (extreme - float(order.price)) <= 0:
+                yield self.reach(held, order, bar.end, order.quantity)
 
     def _filled(self, held: Held, order: Order, fill: Fill) -> None:
         if order.purpose is Purpose.ENTRY:

@@ -11,17 +11,18 @@ import msgspec
 from msgspec import Meta
 
 from enigma_core.hookspecs import hookimpl
-from enigma_core.market import BookSeen, FundingSeen, MarketEvent
-from enigma_core.matching import SimulatedVenue
-from enigma_core.model import ZERO, Instrument, Purpose, Side
+from enigma_core.market import BookSeen, FundingSeen, MarketEvent, TradeSeen
+from enigma_core.matching import Held, SimulatedVenue, walked
+from enigma_core.model import Instrument, Order, Purpose, Side
 from enigma_core.parts import Executor, Ports, Report, Venue
 
 
 class Paper(Executor, frozen=True, kw_only=True):
     """Fills market orders from the newest book, level by level, where it is fresh, and else at the next bar's open.
 
-    What the book cannot fill waits for the next bar. Stops and targets fill from bars, liquidation also from mark prices,
-    as `enigma_core.matching` says: the same as in a backtest of the same bars.
+    What the book cannot fill waits for the next bar. A limit order takes what a fresh book has within its price, then rests and
+    fills as books, trades or bars reach it. Stops and targets fill from bars, liquidation also from mark prices, as
+    `enigma_core.matching` says: the same as in a backtest of the same bars.
     """
 
     name = "paper"
@@ -46,9 +47,12 @@ class PaperVenue(SimulatedVenue):
                 until = max(ports.seen.get(symbol, ports.since), position.entry_ts + 1)
                 price, entered = position.price, position.entry_ts
                 self.restore(symbol, position.side, position.quantity, price, position.leverage, until, entered)
+            worked = {order.parent for order in ports.slices}
             for working in ports.account.orders.values():
-                left = working.order.quantity - working.filled
-                self.submit(msgspec.structs.replace(working.order, quantity=left))
+                # of what is worked in slices, the slices come
+                if working.order.id not in worked:
+                    left = working.order.quantity - working.filled
+                    self.submit(msgspec.structs.replace(working.order, quantity=left))
 
     def match(self, event: MarketEvent) -> Iterator[Report]:
         if isinstance(event, BookSeen):
@@ -56,6 +60,35 @@ class PaperVenue(SimulatedVenue):
         elif isinstance(event, FundingSeen) and event.symbol in self._announced:
             self.settlements[event.symbol].expect(event.next_ts, event.rate)
         yield from super().match(event)
+        if isinstance(event, BookSeen) and event.symbol in self.held:
+            yield from self._shown(self.held[event.symbol], event)
+        elif isinstance(event, TradeSeen) and event.symbol in self.held:
+            yield from self._traded(self.held[event.symbol], event)
+
+    def _shown(self, held: Held, book: BookSeen) -> Iterator[Report]:
+        """Orders that rest where the other side has come to. A book is met once."""
+        instrument = self.instruments[book.symbol]
+        for order in tuple(held.resting):
+            if order not in held.resting or order.ts > book.ts:
+                continue
+            size, _ = walked(book, order.side, order.quantity, instrument, order.price)
+            if size:
+                self._books.pop(book.symbol, None)
+                yield self.reach(held, order, book.ts, size)
+                return
+
+    def _traded(self, held: Held, trade: TradeSeen) -> Iterator[Report]:
+        """Orders that rest where somebody has traded, as far as that trade goes."""
+        if not 0 < trade.price < math.inf:
+            return
+        there = self.instruments[trade.symbol].contracts(trade.size)
+        for order in tuple(held.resting):
+            if order not in held.resting or order.ts > trade.ts or order.side == trade.side or order.price is None:
+                continue
+            size = min(there, order.quantity)
+            if size and order.side * (trade.price - float(order.price)) <= 0:
+                there -= size
+                yield self.reach(held, order, trade.ts, size)
 
     def answers(self) -> Iterator[Report]:
         """Market orders that meet a fresh book. A book is met once: what it had is taken then."""
@@ -66,8 +99,8 @@ class PaperVenue(SimulatedVenue):
             held = self.held[symbol]
             waiting, held.market = held.market, []
             for order in waiting:
-                book = self._books.get(symbol)
-                if book is None or not 0 <= order.ts - book.ts <= self._max_age or self._max_age == 0:
+                book = self._fresh(order)
+                if book is None:
                     held.market.append(order)
                     continue
                 size, price = walked(book, order.side, order.quantity, self.instruments[symbol])
@@ -80,7 +113,30 @@ class PaperVenue(SimulatedVenue):
                     # the rest is in its place before anybody hears of the fill, and may call it off
                     held.market.append(msgspec.structs.replace(order, quantity=order.quantity - size))
                 yield report
+            yield from self._arrived(held, symbol)
         yield from super().answers()
+
+    def _fresh(self, order: Order) -> BookSeen | None:
+        """The book that `order` meets; None where there is none new enough."""
+        book = self._books.get(order.symbol)
+        return book if book is not None and 0 <= order.ts - book.ts <= self._max_age and self._max_age else None
+
+    def _arrived(self, held: Held, symbol: str) -> Iterator[Report]:
+        """Limit orders that meet a fresh book; without one they wait for the next open."""
+        instrument = self.instruments[symbol]
+        for order in tuple(held.arriving):
+            book = self._fresh(order)
+            if book is None or order not in held.arriving:
+                continue
+            best = next((p for p, _ in (book.asks if order.side > 0 else book.bids) if math.isfinite(p) and p > 0), None)
+            if best is None or order.price is None:
+                continue
+            held.arriving.remove(order)
+            crossed = order.side * (best - float(order.price)) <= 0
+            size, price = walked(book, order.side, order.quantity, instrument, order.price)
+            if size and not order.post_only:
+                del self._books[symbol]
+            yield from self.arrive(held, order, order.ts, size, price, crossed=crossed)
 
     def slips(self, price: float | Decimal, side: Side, instrument: Instrument) -> Decimal:
         """A price out of the book holds its slippage already: only rounded against us."""
@@ -88,22 +144,6 @@ class PaperVenue(SimulatedVenue):
             rounding = ROUND_CEILING if side > 0 else ROUND_FLOOR
             return instrument.at(int((price / instrument.tick).to_integral_value(rounding=rounding)))
         return super().slips(price, side, instrument)
-
-
-def walked(book: BookSeen, side: Side, quantity: Decimal, instrument: Instrument) -> tuple[Decimal, Decimal]:
-    """How many contracts of `quantity` the book fills, in whole lots, and at which mean price; zero where it is empty."""
-    wanted = quantity
-    filled, paid = ZERO, ZERO
-    for price, size in book.asks if side > 0 else book.bids:
-        if not (math.isfinite(price) and price > 0):
-            continue
-        there = instrument.contracts(size) if math.isfinite(size) else ZERO
-        taken = min(there, wanted - filled)
-        filled += taken
-        paid += taken * Decimal(repr(price))
-        if filled == wanted:
-            break
-    return filled, paid / filled if filled else ZERO
 
 
 @hookimpl
