@@ -35,7 +35,6 @@ from enigma_core.model import (
 )
 from enigma_core.parts import Note
 
-
 AT_WORK = "('working', 'sent', 'unknown', 'triggered', 'not_placed')"
 """The states of an order that may still fill, as SQL."""
 

@@ -267,6 +267,9 @@ class Slicer:
     def doubt(self, reason: str) -> None:
         cast(RemoteVenue, self._venue).doubt(reason)
 
+    def doubt(self, reason: str) -> None:
+        cast(RemoteVenue, self._venue).doubt(reason)
+
     async def close(self) -> None:
         await cast(RemoteVenue, self._venue).close()
 

@@ -316,6 +316,8 @@ class Session:
             if history is None:
                 continue
             evaluator.warm(history)
+            if self.plan.algorithm is not None and not self.plan.algorithm.whole:
+                self._markets[symbol].profile = Profile.of(history)
             if len(history):
                 seen[symbol] = int(history.ts[-1]) + milliseconds(self._timeframe)
             if symbol in self.book.positions:
@@ -355,9 +357,8 @@ class Session:
         if algorithm is None or (algorithm.whole and not self._worked.jobs):
             return venue
         assert self.plan.executor is not None
-        for symbol, market in self._markets.items():
-            history = self._history(symbol)
-            market.profile = Profile.of(history) if history is not None else Profile()
+        for market in self._markets.values():
+            market.profile = market.profile or Profile()
         self._slicer = Slicer(
             venue, algorithm, self._instruments, self._markets, self.book, self._worked, remote=self.plan.executor.remote
         )
