@@ -59,7 +59,8 @@ def refusals(
 ) -> list[str]:
     """Everything that speaks against trading real money with `plan` in the folder `home`: all of it at once, none where it may.
 
-    Empty for paper. A rehearsal needs an exchange and no more: it is there to try things. `config` are the files the settings were read from.
+    Empty for paper. A rehearsal needs an exchange and no more: it is there to try things. `config` are the files that the
+    settings were read from.
     """
     if plan.mode != "live":
         return []
