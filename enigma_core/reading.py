@@ -77,14 +77,22 @@ class Reader:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def status(self) -> dict[str, Any]:
-        """How the account stands. Money is `Decimal`, times are ms; what is called ``..s`` is a count, ``held`` a row a position.
+    def account(self) -> tuple[Book, int]:
+        """The account as it stands, and the market's time that it has come to, ms.
 
         Raises `HomeError` where the chain of records is broken or begins with no account.
         """
         book = fold(journal.replay(self.path, records.BESIDE, self._db))
         if book is None:
             raise HomeError(f"{self.path} holds no account: it was exported, or its run ended before it began")
+        return book, int(self._value("SELECT max(ts) FROM event") or 0)
+
+    def status(self) -> dict[str, Any]:
+        """How the account stands. Money is `Decimal`, times are ms; what is called ``..s`` is a count, ``held`` a row a position.
+
+        Raises as `account` does.
+        """
+        book, _ = self.account()
         held = [
             {
                 "symbol": p.symbol,

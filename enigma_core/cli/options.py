@@ -95,6 +95,48 @@ def pick(feed: Feed, pairs: Iterable[str], configured: Sequence[str]) -> tuple[s
     return tuple(dict.fromkeys(_matching(pair, offered, feed) for pair in wanted))
 
 
+def traded(plan: Plan, pairs: Iterable[str], configured: Sequence[str], home: Path) -> tuple[tuple[str, ...], list[str]]:
+    """The symbols of a run as `pick` says; where nobody names any, those the plan's universe chooses, and what is to be told of it.
+
+    What the account in `home` holds stays among them. Raises `DataError` where there is nothing to choose from.
+    """
+    assert plan.feed is not None
+    if plan.universe is None or configured or any(given.strip(", ") for given in pairs):
+        return pick(plan.feed, pairs, configured), []
+    held, since = _held(plan, home)
+    told: list[str] = []
+    chosen = tuple(dict.fromkeys(plan.universe.choose(plan, since, told.append)))
+    if not chosen:
+        raise DataError(f"symbols.use = {plan.universe.name} found nothing to trade: name symbols with -p, or loosen its settings")
+    kept = [symbol for symbol in held if symbol not in chosen]
+    told.append(f"symbols that {plan.universe.name} chose: {', '.join(chosen)}")
+    if kept:
+        told.append(f"and those the account holds: {', '.join(kept)}")
+    return (*chosen, *kept), told
+
+
+def _held(plan: Plan, home: Path) -> tuple[list[str], int | None]:
+    """Symbols of positions and working entries of the account that a run in `home` goes on with; the time it has come to, ms."""
+    from enigma_core.errors import HomeError
+    from enigma_core.reading import Reader
+
+    path = home / f"{plan.account_mode}.sqlite"
+    if not path.is_file():
+        return [], None
+    with contextlib.suppress(HomeError), Reader(path) as reader:
+        # another market's account is put aside when the run begins
+        if reader.stamp.identity == market(plan):
+            book, ts = reader.account()
+            return list(dict.fromkeys((*book.positions, *book.entries))), ts or None
+    return [], None
+
+
+def market(plan: Plan) -> str:
+    """What an account of this plan belongs to: a venue's account, or a feed's market."""
+    assert plan.feed is not None
+    return plan.executor.identity() if plan.executor is not None and plan.executor.remote else plan.feed.identity()
+
+
 def _matching(pair: str, offered: Sequence[str], feed: Feed) -> str:
     if pair in offered or re.fullmatch(r"\w+/\w+:\w+", pair):
         return pair  # a feed may know more symbols than it offers; where it does not, it says so itself

@@ -15,7 +15,19 @@ from enigma_core.config.overrides import near
 from enigma_core.config.tree import EVERY_OTHER, Tree
 from enigma_core.errors import ConfigError, PluginError
 from enigma_core.model import Instrument
-from enigma_core.parts import AccountGate, Algorithm, Executor, Feed, Indicator, LiveIndicator, MarketGate, Part, Rehearsal, Sizer
+from enigma_core.parts import (
+    AccountGate,
+    Algorithm,
+    Executor,
+    Feed,
+    Indicator,
+    LiveIndicator,
+    MarketGate,
+    Part,
+    Rehearsal,
+    Sizer,
+    Universe,
+)
 from enigma_core.plan import Plan, Timeframes
 from enigma_core.plugins import Catalogue
 from enigma_core.timeframes import milliseconds
@@ -74,7 +86,8 @@ class _Resolution:
         # nobody else needs a local exchange
         unused = () if sandbox else ("rehearsal",)
         one = {section: self._one(section) for section in ONE if section not in unused}
-        symbols, instruments = self._symbols(), self._instruments()
+        universe, symbols = self._universe(), self._symbols()
+        instruments = self._instruments()
         if isinstance(timeframes := core["timeframes"], Timeframes):
             self._timeframes(timeframes, many["gates"])
         self._between(many)
@@ -86,6 +99,7 @@ class _Resolution:
             sandbox=sandbox,
             strategy=values["strategy"],
             symbols=symbols,
+            universe=universe,
             timeframes=core["timeframes"],
             thresholds=core["signal_thresholds"],
             confidence=core["confidence"],
@@ -205,10 +219,24 @@ class _Resolution:
             return False
         return sandbox
 
+    def _universe(self) -> Universe | None:
+        """What finds the symbols, where the section is a part and no list."""
+        given = self.tree.values.get("symbols")
+        if not isinstance(given, dict):
+            return None
+        if "use" not in given:
+            hint = near("", self.catalogue.parts("universe"))
+            self.check.refuse("symbols", f'is a mapping, but names no part; write {{"use": NAME}}, or a list of symbols{hint}')
+            return None
+        return cast("Universe | None", self._part("symbols", "universe", given["use"], given))
+
     def _symbols(self) -> tuple[str, ...]:
         given = self.tree.values.get("symbols")
+        if isinstance(given, dict):
+            return ()
         if not isinstance(given, (list, tuple)):
-            self.check.refuse("symbols", f"is {describe.shown(given)}; it must be a list of symbols, empty for all the feed has")
+            wanted = 'a list of symbols, empty for all the feed has, or {"use": NAME}'
+            self.check.refuse("symbols", f"is {describe.shown(given)}; it must be {wanted}")
             return ()
         symbols = []
         for i, symbol in enumerate(given):
@@ -226,6 +254,8 @@ class _Resolution:
         if isinstance(symbol, str) and (match := _VENUE_SYMBOL.fullmatch(symbol.upper())):
             base = {"XBT": "BTC"}.get(match[1], match[1])
             hint = f'; did you mean "{base}/{match[2]}:{match[2]}"?'
+        elif isinstance(symbol, str) and symbol in self.catalogue.parts("universe"):
+            hint = f'; to have {symbol} find them write symbols: {{"use": "{symbol}"}}'
         self.check.refuse(path, f"is {describe.shown(symbol)}; a symbol is written BASE/QUOTE:SETTLE, as in BTC/USDT:USDT{hint}")
         return False
 

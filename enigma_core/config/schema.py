@@ -34,13 +34,15 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
         "$schema": {"type": "string"},
         "mode": {"enum": ["paper", "live"], "default": "paper", "description": "paper trades with nobody; live needs a venue"},
         "strategy": {"type": "string", "default": "default", "description": "a file of strategies/ laid over this one"},
-        "symbols": {
-            "description": "what to trade; empty for all the feed has",
-            "type": "array",
-            "items": _SYMBOL,
-            "uniqueItems": True,
-            "default": [],
-        },
+    }
+    universes = [_used(offer, definitions, must=True) for offer in catalogue.parts("universe").values()]
+    properties["symbols"] = {
+        "description": "what to trade; empty for all the feed has; or what finds it when a run starts",
+        "anyOf": [
+            {"type": "array", "items": _SYMBOL, "uniqueItems": True},
+            *({"$ref": ref} for ref in universes),
+        ],
+        "default": [],
     }
     for section, kind in CORE.items():
         properties[section] = _described(kind, definitions, section)

@@ -192,7 +192,7 @@ def _normal(section: str, value: Any) -> Any:
 
 
 def _holds_part(path: Sequence[str]) -> bool:
-    return (len(path) == 1 and path[0] in ONE) or (len(path) == 2 and path[0] in MANY)
+    return (len(path) == 1 and (path[0] in ONE or path[0] == "symbols")) or (len(path) == 2 and path[0] in MANY)
 
 
 def _same_part(here: tuple[str, ...], old: dict[str, Any], new: dict[str, Any]) -> bool:
