@@ -25,7 +25,7 @@ from enigma_core.cli import trouble
 from enigma_core.errors import EnigmaError
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("enigma_core.cli.run:run", "Trade on paper: a synthetic market, a history, any feed."),
+    "run": ("enigma_core.cli.run:run", "Trade: on paper, on a local exchange, on a real account."),
     "backtest": ("enigma_core.cli.backtest:backtest", "Trade a folder of candles and report what came of it."),
     "why": ("enigma_core.cli.why:why", "Explain a decision, or why nothing was done."),
     "close-all": ("enigma_core.cli.close_all:close_all", "The kill switch: stop entries, close everything."),
@@ -50,9 +50,10 @@ BROKEN_PIPE = 141
 """As a shell says that SIGPIPE ended a program."""
 
 PANELS = {
-    "Trade": ("run", "backtest", "close-all", "reset"),
+    "Trade": ("run", "backtest", "screener", "close-all", "reset"),
+    "Rehearse": ("sandbox", "simulate"),
     "Alerts": ("alert", "replay", "notify"),
-    "Look into it": ("why", "status", "doctor"),
+    "Look into it": ("why", "status", "doctor", "download"),
     "Set it up": ("plugins", "strategies", "config"),
 }
 

@@ -35,6 +35,8 @@ TROUBLE = ("indicator_off", "exit_fault")
 
 
 @click.command()
+@click.option("--mode", type=click.Choice(["paper", "live"]), help="Paper money or a real account. [default: paper]")
+@click.option("--sandbox", is_flag=True, help="Live trading, the whole path, on a local exchange without real money.")
 @click.option("--feed", metavar="NAME", help="Where the market comes from. [default: the configuration's, else synthetic]")
 @click.option("--data", type=click.Path(), metavar="DIR", help="Candles for a feed that reads files; with it the feed is replay.")
 @click.option("--speed", type=click.FloatRange(min=0), metavar="X", help="Times real time; 0 is as fast as possible.")
@@ -52,6 +54,8 @@ TROUBLE = ("indicator_off", "exit_fault")
 @click.pass_context
 def run(
     context: click.Context,
+    mode: str | None,
+    sandbox: bool,
     feed: str | None,
     data: str | None,
     speed: float | None,
@@ -71,21 +75,26 @@ def run(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Trade on paper: a synthetic market, a history, any feed.
+    """Trade: on paper, on a local exchange, on a real account.
 
     Without arguments a synthetic market is traded with paper money, offline, and TradingView alerts are taken on
-    127.0.0.1:8080. Ctrl-C ends it, and the same command goes on from there. What is neutral or weak is not printed, and a
-    refusal once until something about it changes; -v prints everything.
+    127.0.0.1:8080. --feed kucoin trades KuCoin's market on paper. --mode live --sandbox takes the whole live path on a local
+    exchange; --mode live trades real money, says what it will do and wants LIVE=I_UNDERSTAND. Ctrl-C ends it, and the same
+    command goes on from there. What is neutral or weak is not printed, and a refusal once until something about it changes;
+    -v prints everything.
     """
     import msgspec
 
     from enigma_core import config as settings
+    from enigma_core.cli import going_live
     from enigma_core.config.kept import FILE as KEPT
     from enigma_core.config.kept import Settings, kept
     from enigma_core.config.tree import leaves
     from enigma_core.home import Home, home_path
 
-    flags = {
+    flags: dict[str, Any] = {
+        "mode": mode or ("live" if sandbox else None),
+        "sandbox": True if sandbox else None,
         "feed.use": feed or ("replay" if data else None),
         "feed.data": data,
         "feed.speed": speed,
@@ -97,6 +106,7 @@ def run(
         f"services.{SERVER}.port": port,
     }
     changed = kept(home_path(home))
+    flags |= going_live.parts(config, strategy, sets, flags, changed)
     plan, tree, catalogue = options.planned(config, strategy, sets, flags, changed)
     if changed:
         paths = ", ".join(path for path, _ in leaves("", changed))
@@ -107,12 +117,8 @@ def run(
         return settings.load(config, strategy, sets, flags=given, changed=values)
 
     changeable = Settings(load, catalogue, home_path(home))
-    if plan.feed is not None:
-        # a configuration file's symbols belong to its own feed
-        named = () if (data or feed) and tree.origin("symbols") == options.origin_of(config) else plan.symbols
-        plan = msgspec.structs.replace(plan, symbols=options.pick(plan.feed, pairs, named))
     detail = bool(context.find_root().params.get("verbose"))
-    again = ["enigma", "run"]
+    again = ["enigma", "run"] + (["--mode", mode] if mode else []) + ["--sandbox"] * sandbox
     given = {"--feed": feed, "--data": data, "--speed": speed, "--seed": seed, "-c": config, "-s": strategy, "-i": timeframe}
     for option, value in given.items():
         again += [] if value is None else [option, f"{value:g}" if isinstance(value, float) else str(value)]
@@ -122,8 +128,18 @@ def run(
     again += [word for setting in sets for word in ("--set", _unhidden(setting))] + [
         word for pair in pairs for word in ("-p", pair)
     ]
-    with Home.open(home) as held:
-        held.told[:0] = tree.notes
+    with Home.open(home) as held, going_live.exchange(plan, held, fresh=fresh) as laid:
+        if laid:
+            flags |= laid
+            plan, tree, catalogue = options.planned(config, strategy, sets, flags, changed)
+        if plan.feed is not None:
+            # a configuration file's symbols belong to its own feed
+            other = data or feed or laid
+            named = () if other and tree.origin("symbols") == options.origin_of(config) else plan.symbols
+            symbols, told = options.traded(plan, pairs, named, held.path)
+            held.told += told
+            plan = msgspec.structs.replace(plan, symbols=symbols)
+        held.told[:0] = [*tree.notes, *going_live.checked(plan, held.path, tree)]
         if as_json:
             summary = _traded(plan, held, catalogue, changeable, fresh, seconds, _json_line)
             _json_line(summary)
@@ -249,9 +265,10 @@ def _banner(out: Console, started: RunStarted) -> None:
 
     from enigma_core.cli import display
 
-    paper = started.mode == "paper"
-    word = (" PAPER ", "bold black on yellow") if paper else (f" {started.mode.upper()} ", "bold white on red")
-    out.print(Text.assemble(word, "  ", "no real money: every fill is simulated" if paper else "REAL MONEY"))
+    real = started.mode == "live"
+    word = (f" {started.mode.upper()} ", "bold white on red" if real else "bold black on yellow")
+    money = {"paper": "no real money: every fill is simulated", "sandbox": "no real money: a local exchange"}
+    out.print(Text.assemble(word, "  ", money.get(started.mode, "REAL MONEY")))
     held = f", holding {', '.join(started.positions)}" if started.positions else ""
     out.print(
         display.facts(

@@ -595,7 +595,8 @@ class Session:
         records += (Note(event.ts, "indicator_off", "an indicator is switched off", n) for n in self.quarantine.news())
         if self._announced:
             records += self._news_of_funding()
-        self._since = event.ts
+        # a feed may tell of a bar that it had to wait for after the bars of later moments
+        self._since = max(self._since or 0, event.ts)
         self.write(records)
 
     def _marks(self, event: MarketEvent) -> Iterator[Marked]:

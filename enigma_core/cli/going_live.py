@@ -1,0 +1,81 @@
+"""What `enigma run` does before it trades on an account: which parts that takes, a local exchange, what speaks against it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from enigma_core.errors import ConfigError, HomeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from enigma_core.config import Tree
+    from enigma_core.home import Home
+    from enigma_core.plan import Plan
+
+REAL = {"feed": ("synthetic", "kucoin"), "executor": ("paper", "ccxt")}
+"""What stands for a made-up market and money in a configuration, and what for real ones."""
+
+
+def parts(
+    config: str | None, strategy: str | None, sets: Sequence[str], flags: Mapping[str, Any], changed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The parts of a live run, where it was asked for more strongly than the made-up ones were (a configuration file has those)."""
+    from enigma_core import config as settings
+
+    tree = settings.load(config, strategy, sets, flags={p: v for p, v in flags.items() if v is not None}, changed=changed)
+    if tree.get("mode") != "live":
+        return {}
+    return {
+        f"{section}.use": real
+        for section, (made_up, real) in REAL.items()
+        if tree.get(f"{section}.use") == made_up and tree.origin(f"{section}.use") != tree.origin("mode")
+    }
+
+
+@contextlib.contextmanager
+def exchange(plan: Plan, home: Home, *, fresh: bool) -> Iterator[dict[str, Any]]:
+    """The local exchange of a rehearsal, running for as long as it is needed; the settings that have a run trade on it."""
+    if plan.account_mode != "sandbox":
+        yield {}
+        return
+    if plan.rehearsal is None:
+        raise ConfigError("sandbox is true, but rehearsal names no local exchange: write {'use': 'kucoin_sandbox'}")
+    if fresh:
+        _put_aside(home)
+    running = plan.rehearsal.start(home.path)
+    try:
+        home.told += running.told
+        yield dict(running.settings)
+    finally:
+        running.close()
+
+
+def _put_aside(home: Home) -> None:
+    """A new account at the local exchange; the old one is kept under a name with the time in it."""
+    folder = home.path / "sandbox"
+    if not folder.exists():
+        return
+    name = f"sandbox-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    try:
+        folder.rename(folder.with_name(name))
+    except OSError as error:
+        raise HomeError(f"cannot rename {folder} to {name}: {error.strerror}; check the folder's rights") from error
+    home.told.append(f"the local exchange begins anew; its old account is kept in {name}")
+
+
+def checked(plan: Plan, home: Path, tree: Tree) -> list[str]:
+    """What a live run is about to do, for a person. Raises `ConfigError` with everything that speaks against it."""
+    if plan.mode != "live":
+        return []
+    from enigma_core import guards
+
+    found = guards.refusals(plan, home, os.environ)
+    if found:
+        head = f"live trading is refused, for {len(found)} reasons:" if len(found) > 1 else "live trading is refused:"
+        raise ConfigError("\n".join([head, *(f"- {one}" for one in found)]))
+    return guards.intentions(plan, home)
