@@ -1,7 +1,7 @@
 """The one writer. What happened in one engine step is written whole or not at all; state is what replaying it gives.
 
 `Journal` hands steps to a thread that owns the only writing connection and commits whatever waits, up to `GROUP` steps, in one
-transaction. `Memory` has the same face and keeps everything in a list: backtests use it, and may save it afterwards.
+transaction; whoever has a time of its own, such as a simulation, gives `later` and has no thread. `Memory` has the same face and keeps everything in a list: backtests use it, and may save it afterwards.
 
 A write that fails is final: the failed journal refuses every further step, so that nobody trades on what is not recorded. A full
 disk is final once the reserve is used up that the home holds for it.
@@ -44,6 +44,9 @@ SHORT = "the disk is full, and what was held in reserve is being used: free some
 """Why nothing may be entered while `Journal.short`."""
 
 Record = msgspec.Struct
+
+Later = Callable[[Callable[[], None]], None]
+"""Has something done soon, in the same thread."""
 
 
 class _Step(NamedTuple):
@@ -101,7 +104,14 @@ class Journal:
     """An open journal. Made by `Journal.open`; one process holds one on a file (`home.Home` sees to that)."""
 
     def __init__(
-        self, path: Path, stamp: Stamp, db: sqlite3.Connection, capacity: int, patience: float, release: Callable[[], bool]
+        self,
+        path: Path,
+        stamp: Stamp,
+        db: sqlite3.Connection,
+        capacity: int,
+        patience: float,
+        release: Callable[[], bool],
+        later: Later | None = None,
     ) -> None:
         self.path = path
         self.stamp = stamp
@@ -121,6 +131,9 @@ class Journal:
         self._busy = False
         self._closing = False
         self._failed: EnigmaError | None = None
+        self._later = later
+        self._called = False
+        """Somebody will come and commit what waits, where there is no thread."""
         lock = threading.Lock()
         self._work = threading.Condition(lock)
         self._done = threading.Condition(lock)
@@ -138,10 +151,12 @@ class Journal:
         patience: float = PATIENCE,
         connect: Connect = database.connect,
         release: Callable[[], bool] = lambda: False,
-    ) -> Journal:
+        later: Later | None = None,
+    ) -> Self:
         """The journal at `path`, made where there is none, checked where there is one.
 
-        When the disk is full, `release` is called to make room, once; it says whether there is any.
+        When the disk is full, `release` is called to make room, once; it says whether there is any. With `later` there is no thread:
+        what waits is committed by what `later` is given to do.
 
         Raises `HomeError` when the file is damaged, foreign, of another mode or of another market, or cannot be written.
         """
@@ -158,10 +173,11 @@ class Journal:
             db.execute(f"PRAGMA synchronous = {synchronous}")
             database.upgrade(path, db)
             _agree(path, db)
-            journal = cls(path, stamp, db, capacity, patience, release)
+            journal = cls(path, stamp, db, capacity, patience, release, later)
         except (OSError, sqlite3.Error) as e:
             raise HomeError(f"cannot open {path} for writing: {e}; check its rights and the free space of its disk") from e
-        journal._thread.start()
+        if later is None:
+            journal._thread.start()
         return journal
 
     @property
@@ -196,6 +212,8 @@ class Journal:
                 written.set_result(None)
                 return written
             if len(self._waiting) >= self._capacity:
+                if self._later is not None:
+                    raise self._stuck()
                 room = self._done.wait_for(lambda: self._failed or len(self._waiting) < self._capacity, self._patience)
                 self._check()
                 if not room:
@@ -204,10 +222,24 @@ class Journal:
             if type(step[0]) is not records.Started:
                 self._last_ts = ts
             self._work.notify()
+        if self._later is not None and not self._called:
+            self._called = True
+            self._later(self.commit)
         return written
+
+    def commit(self) -> None:
+        """Write what waits, here and now: for a journal without a thread."""
+        self._called = False
+        while self._waiting and not self._failed:
+            batch = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            if self._kept(batch):
+                for step in batch:
+                    step.written.set_result(None)
 
     def flush(self) -> None:
         """Wait until everything handed over is on disk. Raises `HomeError` where that fails."""
+        if self._later is not None:
+            self.commit()
         with self._work:
             idle = self._done.wait_for(lambda: self._failed or not (self._waiting or self._busy), self._patience)
             if self._failed:
@@ -218,11 +250,15 @@ class Journal:
     def close(self) -> None:
         """Write what waits and close the file. May be called again. Raises `HomeError` where something could not be written."""
         with self._work:
-            self._closing = True
+            closed, self._closing = self._closing, True
             self._work.notify()
-        self._thread.join(self._patience)
-        if self._thread.is_alive():
-            raise self._stuck()
+        if self._later is None:
+            self._thread.join(self._patience)
+            if self._thread.is_alive():
+                raise self._stuck()
+        elif not closed:
+            self.commit()
+            self._shut()
         if self._failed:
             raise HomeError(str(self._failed)) from self._failed
 
@@ -252,7 +288,7 @@ class Journal:
     def _stuck(self) -> HomeError:
         return HomeError(f"{self.path}: the disk has not finished within {self._patience:g} s; trading stops")
 
-    # the writer's thread, and its alone, from here on
+    # the writer's thread, and its alone where there is one, from here on
 
     def _run(self) -> None:
         while True:
@@ -262,10 +298,7 @@ class Journal:
                 self._busy = bool(batch)
             if not batch:
                 break
-            try:
-                self._save(batch)
-            except BaseException as e:  # noqa: BLE001 whatever it is, nobody may believe that these steps are safe
-                self._fail(e, batch)
+            if not self._kept(batch):
                 break
             for step in batch:
                 step.written.set_result(None)
@@ -275,6 +308,17 @@ class Journal:
             if len(batch) >= CROWD and not self._closing:
                 # many come: together they cost the disk and the interpreter's lock less; who comes alone never waits
                 time.sleep(PAUSE)
+        self._shut()
+
+    def _kept(self, batch: list[_Step]) -> bool:
+        try:
+            self._save(batch)
+        except BaseException as e:  # noqa: BLE001 whatever it is, nobody may believe that these steps are safe
+            self._fail(e, batch)
+            return False
+        return True
+
+    def _shut(self) -> None:
         with suppress(sqlite3.Error):
             if not self._failed:
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
