@@ -1,0 +1,181 @@
+"""What is looked after every minute: the clock, the contracts, margin modes, funding, and the account's money."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+from enigma_core.book import Book
+from enigma_core.model import Funded, Instrument, Transferred, money
+from enigma_core.parts import Command, Ports, Report
+from enigma_exchange.account.blocks import Blocks
+from enigma_exchange.account.timing import Timing
+from enigma_exchange.port import Account, ExchangeError, Listed, Refused
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DUST = Decimal("0.01")
+"""Less than this much of the quote currency is rounding, not a difference of balances."""
+
+OVERLAP = 3_600_000
+"""How far back (ms) bookings are read again: they may come late."""
+
+LATE = 900_000
+"""How long (ms) after a position was left its funding may still be booked."""
+
+
+class Asking(Protocol):
+    """How a look is made: it may be slowed down, and raises `ExchangeError` alone."""
+
+    async def __call__(self, asking: Awaitable[T], /) -> T: ...
+
+
+class Doing(Protocol):
+    """How a request is made that changes something: it is waited for even when nobody waits any more."""
+
+    async def __call__(self, doing: Coroutine[Any, Any, T], /) -> T: ...
+
+
+class Upkeep:
+    """Keeps an eye on what changes slowly. `now` is the loop's clock, seconds."""
+
+    def __init__(
+        self,
+        api: Account,
+        ports: Ports,
+        book: Book,
+        blocks: Blocks,
+        timing: Timing,
+        ask: Asking,
+        do: Doing,
+        say: Callable[[Report | Command], object],
+        now: Callable[[], float],
+    ) -> None:
+        self._api, self._ports, self._book, self._blocks, self._timing = api, ports, book, blocks, timing
+        self._ask, self._do, self._say, self._now = ask, do, say, now
+        self.contracts: dict[str, Listed] = {}
+        """Contracts that are traded, as they stand now."""
+        self.offset = 0
+        """The exchange's clock less ours, ms."""
+        self._isolated: dict[str, float] = {}
+        self._lately: dict[str, tuple[int, int]] = {}
+        """When each position was entered and last seen, by symbol, while funding may still be booked for it."""
+        self._funded: dict[str, int] = {}
+        self._moved = 0
+        self._booked: set[str] = set()
+        self._first = ports.since
+        self._opened = bool(ports.since)
+        self.residual: Decimal | None = None
+        """By how much the balance differed at the last look; None for not at all."""
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """The contract of today."""
+        listed = self.contracts.get(symbol)
+        return listed.instrument if listed is not None else self._ports.instruments.get(symbol)
+
+    async def clock(self) -> None:
+        """How far the clocks are apart; half of what the question took is nobody's."""
+        sent, began = self._ports.wall(), self._now()
+        there = await self._ask(self._api.time())
+        took = (self._now() - began) * 1000
+        self.offset = round(there - sent - took / 2)
+        off = max(0.0, abs(self.offset) - took / 2) / 1000
+        text = f"the clock is {off:.1f} s off the exchange's: set it by NTP" if off > self._timing.drift else ""
+        self._blocks.set("", "clock", text)
+
+    async def listed(self) -> None:
+        """Contracts that are not traded now, or are not what they were, are not entered."""
+        listed = await self._ask(self._api.listed())
+        for symbol, ours in self._ports.instruments.items():
+            one = listed.get(symbol)
+            if one is None or not one.open:
+                self._blocks.set(symbol, "contract", f"the exchange does not {'trade' if one else 'list'} it now")
+                continue
+            before = self.contracts.get(symbol)
+            self.contracts[symbol] = one
+            now = one.instrument
+            text = ""
+            if now.multiplier != ours.multiplier:
+                text = f"a contract is {now.multiplier} now and was {ours.multiplier} when this run began: restart it"
+            elif before is not None and (now.tick, now.lot) != (before.instrument.tick, before.instrument.lot):
+                log.warning("%s: its tick is %s and its lot %s from now on", symbol, now.tick, now.lot)
+            self._blocks.set(symbol, "contract", text)
+
+    def recently_isolated(self, symbol: str) -> bool:
+        return self._now() - self._isolated.get(symbol, -math.inf) <= 2 * self._timing.balance
+
+    async def margin_mode(self, symbol: str) -> None:
+        """Isolated margin, one way: read, set where nothing is held, read again."""
+        try:
+            right = await self._ask(self._api.isolated(symbol))
+            if not right and symbol not in self._book.positions and symbol not in self._book.external:
+                await self._do(self._api.isolate(symbol))
+                right = await self._ask(self._api.isolated(symbol))
+        except Refused as refused:
+            self._blocks.set(symbol, "margin", f"its margin mode cannot be set to isolated: {refused}")
+            return
+        except ExchangeError as error:
+            if not self.recently_isolated(symbol):
+                self._blocks.set(symbol, "margin", f"its margin mode could not be read: {error}")
+            return
+        text = ""
+        if right:
+            self._isolated[symbol] = self._now()
+        else:
+            self._isolated.pop(symbol, None)
+            text = "it is traded with cross margin or both ways: set isolated margin, one way, at the exchange"
+        self._blocks.set(symbol, "margin", text)
+
+    async def funding(self) -> None:
+        """Settlements of what is held, and of what was held a moment ago, each once."""
+        now = self._ports.wall() + self.offset
+        for position in self._book.positions.values():
+            self._lately[position.symbol] = (position.entry_ts, now)
+        for symbol, (entered, last) in list(self._lately.items()):
+            since = max(entered, self._funded.get(symbol, 0) - OVERLAP)
+            for row in await self._ask(self._api.settled(symbol, since)):
+                self._funded[symbol] = max(self._funded.get(symbol, 0), row.ts)
+                name = f"{symbol}#{row.id}"
+                if entered < row.ts <= last and self._is_new("funded", name):
+                    amount = money(row.amount)
+                    self._say(Funded(ts=row.ts, symbol=symbol, rate=row.rate, price=row.price, amount=amount, id=name))
+            if symbol not in self._book.positions and now - last > LATE:
+                del self._lately[symbol]
+
+    async def money(self, calm: Callable[[], bool]) -> None:
+        """Deposits by their rows; a difference of balances that is left after two calm looks is the account's own booking."""
+        await self._moves()
+        quiet = calm()
+        balance = await self._ask(self._api.balance())
+        residual = money(balance.wallet) - self._book.cash
+        if not (quiet and calm()) or abs(residual) < DUST:
+            self._opened = self._opened or (quiet and abs(residual) < DUST)
+            self.residual = None
+        elif self.residual is None or abs(residual - self.residual) >= DUST:
+            self.residual = residual
+        else:
+            self.residual = None
+            ts = self._ports.wall()
+            name, reason = "balance", "what else was traded or booked on this account"
+            if not self._opened:
+                self._opened, name, reason = True, "opening", "opening balance"
+            self._say(Transferred(ts=ts, id=f"{name}-{ts}", amount=residual, reason=reason))
+
+    async def _moves(self) -> None:
+        # what came before the first run is part of what it began with
+        self._first = self._first or self._ports.wall() + self.offset
+        for row in await self._ask(self._api.moved(max(self._first, self._moved - OVERLAP))):
+            self._moved = max(self._moved, row.ts)
+            if row.ts >= self._first and self._is_new("transferred", row.id):
+                self._say(Transferred(ts=self._ports.wall(), id=row.id, amount=money(row.amount), reason=row.reason))
+
+    def _is_new(self, kind: str, name: str) -> bool:
+        if f"{kind}:{name}" in self._booked:
+            return False
+        self._booked.add(f"{kind}:{name}")
+        return not self._ports.recorded(kind, name)

@@ -1,0 +1,1063 @@
+"""A live account as the engine's venue: sends what is durable, finds out what came of it, and keeps the book and the exchange one.
+
+Nothing is taken from the private stream but the hint to look; what is believed was read by REST. Every decision about an order
+is `life.Life`'s, about a fill `fills.Fills`', about a position `positions.difference`'s: this only asks, tells and waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from decimal import ROUND_DOWN, Decimal
+from typing import Any, TypeVar
+
+from enigma_core.market import MarketEvent
+from enigma_core.model import (
+    ZERO,
+    CloseWanted,
+    ExternalSeen,
+    Order,
+    OrderEnded,
+    OrderFound,
+    OrderSeen,
+    Purpose,
+    StateSet,
+    StopMissing,
+    money,
+)
+from enigma_core.parts import Command, Ports, Report, Tell
+from enigma_core.slicing import at_venue
+from enigma_exchange.account.blocks import Blocks
+from enigma_exchange.account.fills import Fills
+from enigma_exchange.account.life import Ending, Life, is_stop
+from enigma_exchange.account.lives import Lives
+from enigma_exchange.account.positions import NOTHING, Beside, difference, explained
+from enigma_exchange.account.protection import Protection
+from enigma_exchange.account.timing import Timing
+from enigma_exchange.account.upkeep import Upkeep
+from enigma_exchange.naming import client_id
+from enigma_exchange.port import (
+    Absent,
+    Account,
+    Denied,
+    ExchangeError,
+    Held,
+    Known,
+    Nudge,
+    OrderState,
+    Placing,
+    Refused,
+    Throttled,
+    Traded,
+    Unclear,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+TICK = 0.25
+"""Seconds between looks at what is held and unprotected."""
+
+FROZEN = 5.0
+"""Seconds between two ticks after which this process must have slept: nothing it knows is fresh."""
+
+LONG = 1.8
+"""So many times as long as a proof takes, looks alone are one."""
+
+NAMELESS = 20
+"""So many orders of a symbol are asked for, the newest first, when a fill belongs to none that is known."""
+
+CLEAR = 3
+"""So many orders of a symbol that is flat are cancelled by one request."""
+
+PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds between attempts to reach an exchange that does not answer."""
+
+
+class LiveAccount:
+    """The `RemoteVenue` of one account behind the port `Account`.
+
+    `jitter` gives numbers in [0, 1) that spread repeated attempts.
+    """
+
+    def __init__(
+        self,
+        api: Account,
+        ports: Ports,
+        timing: Timing | None = None,
+        *,
+        jitter: Callable[[], float] = lambda: 0.5,
+    ) -> None:
+        assert ports.account is not None, "a live account is one of somebody's book"
+        self.timing = timing or Timing()
+        self._api, self._ports, self._book = api, ports, ports.account
+        self._jitter = jitter
+        self.lives = Lives(self._book, self.timing)
+        self.fills = Fills(self._book, ports.instruments, ports.recorded)
+        self.protection = Protection(self._book)
+        self.blocks = Blocks()
+        self.upkeep = Upkeep(api, ports, self._book, self.blocks, self.timing, self._ask, self._request, self._say, self._now)
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._noted: list[tuple[str, Life]] = []
+        self._batches: deque[tuple[list[tuple[str, Life]], Future[None]]] = deque()
+        self._waiting: list[Life] = []
+        """Lives that may begin once somebody serves."""
+        self._tell: Tell | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._ready = asyncio.Event()
+        self._requests: set[asyncio.Task[Any]] = set()
+        self._reading: asyncio.Task[None] | None = None
+        self._next_reading: asyncio.Task[None] | None = None
+        self._deep = True
+        self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in ("fills", "orders", "positions", "balance")}
+        self._touched: dict[str, int] = {}
+        self._gone: dict[str, int] = {}
+        self._beside: dict[str, tuple[Beside, int]] = {}
+        self._foreign_orders: dict[str, int] = {}
+        self._clearing: dict[str, asyncio.Task[None]] = {}
+        self._close_fails: dict[str, int] = {}
+        self._heard = -math.inf
+        self._ticked = 0.0
+        self._stale: set[str] = set()
+        self._quiet_until = 0.0
+        self._denials = 0
+        self._halted = False
+        self._since = ports.since
+        self._begun = 0
+        self._ended: dict[str, float] = {}
+
+    # the engine's side: `RemoteVenue`
+
+    def submit(self, order: Order) -> None:
+        if order.id not in self.lives:
+            self._noted.append(("order", self.lives.add(order)))
+
+    def cancel(self, order_id: str) -> None:
+        life = self.lives.get(order_id)
+        if life is not None:
+            self._noted.append(("cancel", life))
+
+    def answers(self) -> Iterator[Report]:
+        return iter(())
+
+    def match(self, event: MarketEvent) -> Iterator[Report]:
+        return iter(())
+
+    def doubt(self, reason: str) -> None:
+        self._go_stale(reason)
+
+    def dispatch(self, written: Future[None]) -> None:
+        if not self._noted:
+            return
+        self._batches.append((self._noted, written))
+        self._noted = []
+        if written.done():
+            self._release()
+        else:
+            loop = asyncio.get_running_loop()
+            written.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
+
+    def _release(self) -> None:
+        """Begin what is on disk by now, in the order it was decided."""
+        while self._batches and self._batches[0][1].done():
+            batch, written = self._batches.popleft()
+            if written.cancelled() or written.exception() is not None:
+                continue
+            for what, life in batch:
+                if what == "order":
+                    self._begin(life)
+                else:
+                    life.call_off()
+                    self._wake(life)
+
+    def _begin(self, life: Life) -> None:
+        """Have somebody care for it, once."""
+        if life.order.id in self._wakes:
+            self._wake(life)
+        elif self._group is None:
+            self._waiting.append(life)
+        else:
+            self._wakes[life.order.id] = asyncio.Event()
+            self._group.create_task(self._live(life))
+
+    async def serve(self, tell: Tell, ready: asyncio.Event) -> None:
+        self._tell, self._ready = tell, ready
+        self._begun = self._ports.wall()
+        self._ticked = self._now()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                await self._recover(group)
+                group.create_task(self._every("fills", math.inf, self._read_fills))
+                group.create_task(self._every("orders", self.timing.orders, self._orders))
+                group.create_task(self._every("positions", self.timing.positions, self._positions))
+                group.create_task(self._every("balance", self.timing.balance, self._upkeep))
+        except BaseExceptionGroup as several:
+            # what went wrong first is what is told
+            raise several.exceptions[0] from None
+        finally:
+            self._group = None
+            for reading in (self._reading, self._next_reading):
+                if reading is not None:
+                    reading.cancel()
+
+    async def _listen(self) -> None:
+        """Follow the private stream; without it everything is only found later."""
+        tries = 0
+        while True:
+            try:
+                await self._api.listen(self._nudged)
+            except ExchangeError as error:
+                log.warning("the private stream: %s", error)
+            await self._pause(tries)
+            tries += 1
+
+    async def close(self) -> None:
+        waiting = [*self._requests]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=self.timing.leave)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+        await self._api.close()
+
+    # small words
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _ts(self) -> int:
+        return self._ports.wall()
+
+    def _there(self) -> int:
+        """The exchange's time, ms."""
+        return self._ports.wall() + self.upkeep.offset
+
+    def _wake(self, life: Life) -> None:
+        event = self._wakes.get(life.order.id)
+        if event is not None:
+            event.set()
+
+    def _touch(self, symbol: str) -> None:
+        self._touched[symbol] = self._touched.get(symbol, 0) + 1
+
+    def _say(self, *reports: Report | Command) -> Future[None] | None:
+        """Have the engine take reports in, as one step; what it no longer wants then is called off."""
+        if not reports or self._tell is None:
+            return None
+        written = self._tell(list(reports))
+        for symbol in dict.fromkeys(getattr(r, "symbol", "") or getattr(getattr(r, "order", None), "symbol", "") for r in reports):
+            if symbol:
+                self._sweep(symbol)
+        self.protection.look(self.lives, self._now())
+        return written
+
+    def _publish(self) -> None:
+        self._say(*self.blocks.news(self._ts()))
+
+    def _halt(self, reason: str) -> None:
+        """Nothing is entered until a person has looked."""
+        if not self._halted:
+            self._halted = True
+            log.error("halting: %s", reason)
+            self._say(StateSet(ts=self._ts(), state="HALTED", reason=reason))
+
+    def _strange(self, symbol: str, reason: str) -> None:
+        log.error("%s: %s", symbol, reason)
+        self.blocks.set(symbol, "strange", f"the exchange reported what cannot be: {reason}; look at the account, then restart")
+        self._publish()
+
+    def _lot(self, symbol: str) -> Decimal:
+        instrument = self.upkeep.instrument(symbol)
+        return instrument.lot if instrument is not None else Decimal(1)
+
+    # requests
+
+    async def _request(self, doing: Coroutine[Any, Any, T]) -> T:
+        """One request that outlives whoever waits for it: it cannot be taken back. Raises `ExchangeError` and nothing else."""
+        return await self._answer(asyncio.shield(self._under_way(doing)))
+
+    def _under_way(self, doing: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.ensure_future(doing)
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        return task
+
+    async def _ask(self, asking: Awaitable[T]) -> T:
+        """One look. Raises `ExchangeError` and nothing else."""
+        wait = self._quiet_until - self._now()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        return await self._answer(asking)
+
+    async def _answer(self, asking: Awaitable[T]) -> T:
+        try:
+            answer = await asking
+        except Denied as denied:
+            self._deny(denied)
+            raise
+        except Unclear:
+            raise
+        except ExchangeError:
+            self._hear()
+            raise
+        except Exception as error:
+            # whatever this is, it is no proof that nothing was done
+            log.exception("a request failed in a way that was not foreseen")
+            raise Unclear(f"{type(error).__name__}: {error}") from error
+        self._hear()
+        return answer
+
+    def _hear(self) -> None:
+        self._heard = self._now()
+        if self._denials:
+            self._denials, self._quiet_until = 0, 0.0
+            self.blocks.set("", "denied", "")
+            self._publish()
+
+    def _deny(self, denied: Denied) -> None:
+        """The key is refused: everything waits longer and longer, so that nobody is hammered."""
+        self._denials += 1
+        pause = PATIENCE[min(self._denials, len(PATIENCE)) - 1] * 2
+        self._quiet_until = max(self._quiet_until, self._now() + pause)
+        if not self.blocks.has("", "denied"):
+            log.error("the exchange refuses the key: %s", denied)
+            self.blocks.set("", "denied", f"the exchange refuses the key ({denied}): mend it there, and its addresses")
+            self._publish()
+
+    # one order
+
+    async def _live(self, life: Life) -> None:
+        """From the wish to the end of one order."""
+        wake = self._wakes[life.order.id]
+        while life.state not in ("over", "absent"):
+            wake.clear()
+            if life.settled:
+                await self._settle(life)
+                continue
+            now = self._now()
+            do = life.next(now, fresh=self._fresh(life))
+            if do.what == "send":
+                await self._send(life)
+            elif do.what == "look":
+                await self._look(life)
+            elif do.what == "cancel":
+                await self._cancel(life)
+            elif do.what == "prove":
+                await self._prove(life)
+            elif do.what == "end":
+                await self._end(life, do.ending, do.reason)
+            else:
+                await _until(wake, do.seconds)
+        self._wakes.pop(life.order.id, None)
+
+    def _fresh(self, life: Life) -> bool:
+        return self._ts() - life.order.ts <= self.timing.fresh * 1000
+
+    async def _send(self, life: Life) -> None:
+        order = life.order
+        if not life.reduces:
+            refusal = await self._entry_refusal(life)
+            if life.calling_off or not self._fresh(life):
+                return
+            if refusal:
+                await self._end(life, "rejected", refusal)
+                return
+        pause = self._quiet_until - self._now()
+        if pause > 0:
+            life.due = self._now() + pause
+            if life.state == "unknown" or life.reduces:
+                await _until(self._wakes[order.id], pause)
+                return
+        placing = self._placing(life)
+        if placing is None:
+            await self._end(life, "rejected", f"{order.quantity} contracts are below the smallest order there is now")
+            return
+        life.sending(self._now(), self._ts())
+        self._touch(order.symbol)
+        sending = self._under_way(self._api.place(placing))
+        if life.tries == 1:
+            # the request leaves first: what is said of it takes its time
+            await asyncio.sleep(0)
+            self._say(OrderSeen(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="sent"))
+        try:
+            venue_id = await self._answer(asyncio.shield(sending))
+        except Known:
+            life.known(self._now())
+        except Throttled as throttled:
+            life.throttled(self._now(), throttled.after)
+        except Denied as denied:
+            if life.reduces:
+                # a position waits for it: it is tried again, slowly
+                life.throttled(self._now(), max(1.0, self._quiet_until - self._now()))
+            elif life.refuse(str(denied), self._now()):
+                await self._end(life, "rejected", str(denied))
+        except (Refused, Absent) as refused:
+            if life.refuse(str(refused), self._now()):
+                await self._end(life, "rejected", str(refused))
+        except ExchangeError as unclear:
+            first = not life.doubtful
+            life.unclear(self._now())
+            if first:
+                reason = f"the answer was unclear: {unclear}"
+                self._say(OrderSeen(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="unknown", reason=reason))
+        else:
+            await self._accepted(life, venue_id)
+        self._touch(order.symbol)
+
+    async def _accepted(self, life: Life, venue_id: str) -> None:
+        if not venue_id or not self.lives.name(life, venue_id):
+            self._strange(life.order.symbol, f"order {life.order.id} was accepted under the id {venue_id!r}, which is another's")
+            life.unclear(self._now())
+            return
+        life.acknowledged(venue_id, self._now())
+        order = life.order
+        self._say(OrderSeen(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="working", venue_id=venue_id))
+        self._apply(self.fills.claim(self._owner))
+        if life.in_flight and not life.settled:
+            await self._quietly(self._read_fills())
+
+    def _placing(self, life: Life) -> Placing | None:
+        """The order on the grids of today; None where nothing is left of it."""
+        order, instrument = life.order, self.upkeep.instrument(life.order.symbol)
+        if instrument is None:
+            return life.placing(order.quantity, order.price)
+        lots = (order.quantity / instrument.lot).to_integral_value(rounding=ROUND_DOWN)
+        quantity = lots * instrument.lot
+        if quantity < instrument.min_quantity:
+            return None
+        return life.placing(quantity, None if order.price is None else instrument.price(float(order.price)))
+
+    async def _entry_refusal(self, life: Life) -> str:
+        """Why an entry must not be sent now."""
+        await self._ready.wait()
+        symbol = life.order.symbol
+        if (clearing := self._clearing.get(symbol)) is not None:
+            await asyncio.wait([clearing])
+        if self._now() - self._heard > self.timing.silence:
+            self._go_stale("the exchange has not been heard of for a while")
+        if reason := self.blocks.reason(symbol):
+            return reason
+        if not self.upkeep.recently_isolated(symbol):
+            await self.upkeep.margin_mode(symbol)
+        return self.blocks.reason(symbol)
+
+    async def _look(self, life: Life) -> None:
+        symbol = life.order.symbol
+        try:
+            state = await self._ask(self._api.find(symbol, life.client_id, stop=life.is_stop))
+        except Absent:
+            life.missing(self._now())
+        except Throttled as throttled:
+            life.due = self._now() + throttled.after
+        except ExchangeError:
+            life.unanswered(self._now())
+        else:
+            await self._found(life, state)
+
+    async def _found(self, life: Life, state: OrderState) -> None:
+        order = life.order
+        if (state.symbol, state.side) != (order.symbol, order.side) or state.client_id not in ("", life.client_id):
+            self._strange(order.symbol, f"a look for order {order.id} found {state.venue_id} in {state.symbol}")
+            life.unanswered(self._now())
+            return
+        if not self.lives.name(life, state.venue_id):
+            self._strange(order.symbol, f"order {order.id} was found under the id {state.venue_id}, which is another's")
+            life.unanswered(self._now())
+            return
+        self._take_state(life, state)
+        if life.venue_filled > life.filled:
+            await self._quietly(self._read_fills())
+
+    def _take_state(self, life: Life, state: OrderState) -> None:
+        """What a look said, or the list of all that is open."""
+        order, was, waited, seen = life.order, life.state, life.waits, life.seen
+        life.found(state, self._now())
+        if was != "working" or (waited and not life.waits) or life.venue_filled > life.filled:
+            self._touch(order.symbol)
+        if was == "unknown":
+            venue_id = life.venue_id
+            self._say(OrderSeen(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="working", venue_id=venue_id))
+        if waited and not life.waits and life.open:
+            self._say(OrderSeen(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="triggered"))
+        self._apply(self.fills.claim(self._owner))
+        if not seen and order.purpose is Purpose.STOP:
+            self.protection.look(self.lives, self._now())
+            self._sweep(order.symbol)
+
+    async def _cancel(self, life: Life) -> None:
+        life.cancel_tried(self._now())
+        order = life.order
+        try:
+            stop = life.is_stop and life.waits
+            await self._request(self._api.cancel(order.symbol, life.venue_id, life.client_id, stop=stop))
+        except Throttled as throttled:
+            life.cancel_due = self._now() + throttled.after
+        except ExchangeError:
+            # whatever came of it, only a look tells
+            pass
+        self._touch(order.symbol)
+        await self._look(life)
+
+    async def _prove(self, life: Life) -> None:
+        """Looks have missed it for long enough: does everything else agree that it is not there?"""
+        order, symbol = life.order, life.order.symbol
+        was = life.state
+        try:
+            state = next((s for s in await self._ask(self._api.working()) if s.client_id == life.client_id), None)
+            if state is None and not life.seen:
+                # a last look, for what may have ended in between
+                state = await self._last_look(life)
+            self._deep = True
+            await self._read_fills()
+            there = [h for h in await self._ask(self._api.held()) if h.symbol == symbol]
+        except ExchangeError:
+            life.unanswered(self._now())
+            return
+        if state is not None:
+            await self._found(life, state)
+            return
+        strays = any(t.symbol == symbol and t.side == order.side for t in self.fills.strays.values())
+        # what somebody else trades meanwhile must not keep it unknown for ever
+        long = life.missed(self.timing.looks, LONG * self.timing.proof)
+        if (strays or not self._agrees(symbol, there)) and not long:
+            life.due = self._now() + 1.0
+            self._asked["positions"].set()
+            return
+        if was == "working":
+            await self._end(life, "cancelled", life.called_off or "it is gone from the exchange")
+            return
+        self._say(OrderSeen(ts=self._ts(), order_id=order.id, symbol=symbol, state="not_placed", reason="proven to be absent"))
+        life.doubtful = False
+        if not life.reduces and self._fresh(life) and not life.calling_off:
+            life.state, life.due = "noted", self._now()
+            life.misses.clear()
+            return
+        ending: Ending = "cancelled" if life.calling_off or life.reduces else "expired"
+        await self._end(life, ending, life.called_off or "it never reached the exchange")
+        life.state = "absent"
+
+    async def _last_look(self, life: Life) -> OrderState | None:
+        try:
+            return await self._ask(self._api.find(life.order.symbol, life.client_id, stop=life.is_stop))
+        except Absent:
+            return None
+
+    def _agrees(self, symbol: str, there: Sequence[Held]) -> bool:
+        """Whether the exchange holds what the book says, and what is known beside it."""
+        position, beside = self._book.positions.get(symbol), self._book.external.get(symbol)
+        ours = position.side * position.quantity if position is not None else ZERO
+        others = beside.side * beside.quantity if beside is not None else ZERO
+        net = sum((h.side * h.quantity for h in there), ZERO)
+        return abs(net - ours - others) <= (self._lot(symbol) if position is not None and net else ZERO)
+
+    async def _settle(self, life: Life) -> None:
+        if life.filled >= life.order.quantity:
+            self._over(life)
+            self._close_fails.pop(life.order.symbol, None)
+        else:
+            await self._end(life, "cancelled", life.called_off or "the exchange has ended it")
+
+    async def _end(self, life: Life, ending: Ending, reason: str) -> None:
+        """It is over without (more) fills."""
+        order = life.order
+        self._over(life)
+        self._touch(order.symbol)
+        if order.purpose is Purpose.CLOSE:
+            await self._explain(order)
+        if order.parent or order.id in self._book.orders:
+            self._say(OrderEnded(ts=self._ts(), order_id=order.id, symbol=order.symbol, state=ending, reason=reason))
+
+    def _over(self, life: Life) -> None:
+        life.state = "over"
+        self._ended[life.order.id] = self._now()
+        self._sweep(life.order.symbol)
+
+    async def _explain(self, order: Order) -> None:
+        """An order that was to leave a position has failed: perhaps there is nothing to leave. The engine will try again, and
+        must not do so all the time."""
+        fails = self._close_fails[order.symbol] = self._close_fails.get(order.symbol, 0) + 1
+        self._asked["positions"].set()
+        if fails > 1:
+            await asyncio.sleep(min(0.25 * 2 ** min(fails, 8), 30.0))
+        for _ in range(2):
+            if order.symbol in self._book.positions:
+                await self._quietly(self._positions())
+
+    async def _quietly(self, asking: Coroutine[Any, Any, None]) -> None:
+        """A look that is made again anyway."""
+        try:
+            await asking
+        except ExchangeError as error:
+            log.debug("%s", error)
+
+    def _sweep(self, symbol: str) -> None:
+        """Call off what nobody counts on any more."""
+        leftover = [x for x in self.lives.working(symbol) if not x.calling_off and not self.lives.wanted(x)]
+        if not leftover:
+            return
+        for life in leftover:
+            life.call_off("nothing counts on it any more")
+        at_work = [x for x in leftover if x.state == "working" and x.open]
+        flat = symbol not in self._book.positions and symbol not in self._book.entries
+        if flat and len(at_work) >= CLEAR and not self._foreign_orders.get(symbol) and self._group is not None:
+            others = [x for x in self.lives.working(symbol) if x not in at_work]
+            if not others and symbol not in self._clearing:
+                for life in at_work:
+                    life.cancel_due = self._now() + 2.0
+                self._clearing[symbol] = self._group.create_task(self._clear(symbol, at_work))
+                return
+        for life in leftover:
+            self._wake(life)
+
+    async def _clear(self, symbol: str, lives: Sequence[Life]) -> None:
+        """Everything of a symbol is called off at once; each order is then looked at."""
+        try:
+            await self._quietly(self._request(self._api.cancel_all(symbol)))
+        finally:
+            del self._clearing[symbol]
+        for life in lives:
+            life.cancel_due, life.due = self._now() + 0.5, self._now()
+            self._wake(life)
+
+    # fills
+
+    def _owner(self, trade: Traded) -> Life | None:
+        if self.lives.foreign(trade.client_id):
+            self._another(trade.client_id)
+            return None
+        return self.lives.of_trade(trade)
+
+    def _another(self, client: str) -> None:
+        self._halt(f"another instance trades this account: order {client} is not in this journal; let one of them trade")
+
+    async def _read_fills(self) -> None:
+        """Read fills, from now on: whoever asks while one reading is under way shares the next."""
+        if self._next_reading is None or self._next_reading.done():
+            self._next_reading = asyncio.ensure_future(self._reads(self._reading))
+        await asyncio.shield(self._next_reading)
+
+    async def _reads(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._reading, self._next_reading = self._next_reading, None
+        deep, self._deep = self._deep, False
+        since = self._there() - round((self.timing.deep if deep else self.timing.overlap) * 1000)
+        if deep and self._since:
+            since = min(since, self._since - round(self.timing.deep * 1000))
+        for life in self.lives.working():
+            if life.lagging is not None or life.state == "unknown":
+                since = min(since, (life.sent_ts or life.order.ts) - 10_000)
+        try:
+            trades = await self._ask(self._api.fills(since))
+        except BaseException:
+            self._deep = self._deep or deep
+            raise
+        known = set(self.fills.strays)
+        self._apply(self.fills.sort(trades, self._owner))
+        if strange := [t for name, t in self.fills.strays.items() if name not in known]:
+            await self._attribute(dict.fromkeys(t.symbol for t in strange))
+        if self.fills.strays.keys() - known:
+            self._asked["positions"].set()
+
+    async def _attribute(self, symbols: Iterable[str]) -> None:
+        """Fills of orders that are over, and whose id at the exchange nobody has learnt: a look by client id tells it."""
+        for symbol in symbols:
+            for order in self.lives.nameless(symbol)[:NAMELESS]:
+                try:
+                    state = await self._ask(self._api.find(symbol, client_id(order.id), stop=is_stop(order)))
+                except Absent:
+                    self.lives.nobody(order)
+                    continue
+                life = self.lives.of_state(state)
+                if life is not None and (state.symbol, state.side) == (order.symbol, order.side):
+                    life.venue_id = state.venue_id
+                    self.lives.name(life, state.venue_id)
+        self._apply(self.fills.claim(self._owner))
+
+    def _apply(self, owned: Sequence[tuple[Life, Traded]]) -> None:
+        """Tell the engine of fills of our orders, one after another: each changes what the next one means."""
+        for life, trade in owned:
+            if self.fills.is_known(trade):
+                continue
+            self.fills.done(trade)
+            if wrong := self.fills.wrong(life, trade):
+                self._strange(life.order.symbol, wrong)
+                continue
+            reports = self.fills.reports(life, trade)
+            life.fill(trade.quantity, self._now())
+            self._touch(trade.symbol)
+            gone = life.state in ("over", "absent")
+            if any(isinstance(r, OrderFound) and r.order.purpose is Purpose.ENTRY for r in reports):
+                why = f"order {life.order.id} was given up and has filled after all"
+                log.error("%s: it is closed", why)
+                reports.append(CloseWanted(ts=self._ts(), symbol=trade.symbol, reason=why))
+            elif not reports and not life.reduces:
+                self._halt(f"order {life.order.id} was given up and has filled while {trade.symbol} is held: look at the account")
+            self._say(*reports)
+            if gone and life.left > 0:
+                self._revive(life, "it was over, and has filled after all")
+            self._wake(life)
+
+    def _revive(self, life: Life, reason: str) -> None:
+        """An order that was over, or proven to be absent, is there: it is called off."""
+        log.warning("order %s: %s", life.order.id, reason)
+        life.state, life.open, life.calling_off = "working", True, False
+        life.due, life.moved = self._now(), self._now()
+        life.misses.clear()
+        life.call_off(reason)
+        self._touch(life.order.symbol)
+        self._begin(life)
+
+    # all orders
+
+    async def _orders(self) -> None:
+        began = self._now()
+        before = {x.order.id for x in self.lives.working() if x.state == "working"}
+        states = await self._ask(self._api.working())
+        there: set[str] = set()
+        foreign: dict[str, int] = {}
+        for state in states:
+            if self.lives.foreign(state.client_id):
+                self._another(state.client_id)
+                continue
+            life = self.lives.of_state(state)
+            if life is None:
+                foreign[state.symbol] = foreign.get(state.symbol, 0) + 1
+                continue
+            there.add(life.order.id)
+            self._see(life, state, began)
+        self._foreign_orders = foreign
+        for order_id in before - there:
+            missed = self.lives.get(order_id)
+            if missed is not None and missed.state == "working" and missed.open and missed.due > self._now():
+                missed.due = self._now()
+                self._wake(missed)
+        for symbol in dict.fromkeys(x.order.symbol for x in self.lives.working()):
+            self._sweep(symbol)
+        self._freshen("orders")
+
+    def _see(self, life: Life, state: OrderState, began: float) -> None:
+        """One of our orders is in the list of those that are open."""
+        order = life.order
+        if (state.symbol, state.side) != (order.symbol, order.side) or not self.lives.name(life, state.venue_id):
+            self._strange(order.symbol, f"order {order.id} is listed as {state.venue_id} in {state.symbol}")
+        elif life.state in ("over", "absent"):
+            if self._ended.get(order.id, -math.inf) >= began:
+                return
+            life.venue_id = state.venue_id
+            if self.lives.wanted(life) and order.id not in self._ended:
+                # it was there before this run
+                life.state, life.doubtful = "unknown", True
+                if (working := self._book.orders.get(order.id)) is not None:
+                    life.filled, life.told_filled = working.filled, True
+                self._take_state(life, state)
+                self._begin(life)
+            else:
+                self._revive(life, "it was over, and is open at the exchange")
+        elif life.state in ("working", "unknown") and life.open:
+            self._take_state(life, state)
+            self._wake(life)
+
+    # positions
+
+    async def _positions(self) -> None:
+        before, strays = dict(self._touched), list(self.fills.strays)
+        held = await self._ask(self._api.held())
+        await self._read_fills()
+        there: dict[str, list[Held]] = {}
+        for one in held:
+            there.setdefault(one.symbol, []).append(one)
+        odd = (self.fills.strays[name].symbol for name in strays if name in self.fills.strays)
+        for symbol in dict.fromkeys((*self._book.positions, *there, *self._book.external, *self._gone, *sorted(odd))):
+            same = self._touched.get(symbol, 0) == before.get(symbol, 0)
+            if same and not any(life.unsettled for life in self.lives.working(symbol)):
+                self._compare(symbol, there.get(symbol, []), strays)
+        self._publish()
+        self._freshen("positions")
+
+    def _compare(self, symbol: str, there: Sequence[Held], strays: Iterable[str]) -> None:
+        position, lot = self._book.positions.get(symbol), self._lot(symbol)
+        gone, beside = difference(position, there, lot)
+        if position is not None and gone:
+            trades, missing = explained(self.fills.strays.values(), position, gone)
+            if missing and missing <= lot and position.quantity > gone:
+                # the exchange's rounding
+                self._agree(symbol, ())
+                return
+            times = self._gone[symbol] = self._gone.get(symbol, 0) + 1
+            if missing or times < 2:
+                # one look, and a difference that no fill explains, prove nothing
+                self._again(1.0)
+                self._deep = True
+                if missing and times >= 2:
+                    left = position.quantity - gone
+                    text = f"the exchange holds {left} of our {position.quantity} contracts, and no fill says why"
+                    self.blocks.set(symbol, "position", text)
+                return
+            for trade, took in trades:
+                holding = self._book.positions.get(symbol)
+                if holding is None:
+                    break
+                reports = self.fills.foreign(holding, trade, min(took, holding.quantity))
+                self.fills.done(trade)
+                self._touch(symbol)
+                self._say(*reports)
+                if trade.kind in ("liquidation", "adl"):
+                    self._halt(f"{symbol}: {trade.kind} of {took} contracts at {trade.price}: look at the account")
+            self._gone.pop(symbol, None)
+            self._again(0.25)
+            return
+        self._agree(symbol, strays)
+        self._note_beside(symbol, beside)
+        if position is not None and not beside.quantity:
+            self._check_held(symbol, there, position.leverage)
+
+    def _agree(self, symbol: str, strays: Iterable[str]) -> None:
+        self._gone.pop(symbol, None)
+        self.blocks.set(symbol, "position", "")
+        for name in strays:
+            trade = self.fills.strays.get(name)
+            if trade is not None and trade.symbol == symbol:
+                # it was about what is held beside ours
+                self.fills.done(trade)
+
+    def _note_beside(self, symbol: str, beside: Beside) -> None:
+        known = self._book.external.get(symbol)
+        before = (known.side, known.quantity) if known is not None else (NOTHING.side, NOTHING.quantity)
+        if (beside.side if beside.quantity else NOTHING.side, beside.quantity) == before:
+            self._beside.pop(symbol, None)
+            return
+        same, times = self._beside.get(symbol, (NOTHING, 0))
+        times = times + 1 if (same.side, same.quantity) == (beside.side, beside.quantity) else 1
+        self._beside[symbol] = (beside, times)
+        entering = any(not life.reduces for life in self.lives.working(symbol))
+        if (entering or beside.quantity < before[1]) and times < 2:
+            # what one look does not show may be there, and what it shows may be ours before its fill is
+            self._again(1.0)
+            return
+        del self._beside[symbol]
+        side, quantity, margin = beside.side, beside.quantity, money(beside.margin)
+        seen = ExternalSeen(ts=self._ts(), symbol=symbol, side=side, quantity=quantity, price=beside.price, margin=margin)
+        text = "a position is held there that is not ours" if beside.quantity else ""
+        self.blocks.set(symbol, "external", text)
+        self._say(seen)
+
+    def _check_held(self, symbol: str, there: Sequence[Held], leverage: int) -> None:
+        one = next(iter(there), None)
+        if one is None:
+            return
+        text = ""
+        if not one.isolated:
+            text = "its position is held with cross margin; set it to isolated at the exchange"
+        elif one.leverage and abs(one.leverage - leverage) > Decimal("0.5"):
+            # the exchange works its leverage out of margin and worth: small differences are that
+            text = f"its position is held at {one.leverage}x, not the {leverage}x that were ordered"
+        self.blocks.set(symbol, "held", text)
+
+    def _again(self, seconds: float) -> None:
+        """Look at positions again soon."""
+        asyncio.get_running_loop().call_later(seconds, self._asked["positions"].set)
+
+    # money, contracts, the clock
+
+    async def _upkeep(self) -> None:
+        await self.upkeep.clock()
+        await self.upkeep.listed()
+        for symbol in self._ports.instruments:
+            await self.upkeep.margin_mode(symbol)
+        await self.upkeep.funding()
+        touched = dict(self._touched)
+        await self.upkeep.money(lambda: self._is_calm(touched))
+        for order_id in self.lives.forget(self._ts() - round(self.timing.zombie * 1000)):
+            self._ended.pop(order_id, None)
+        self._publish()
+
+    def _is_calm(self, touched: dict[str, int]) -> bool:
+        """Nothing moves that would make a difference of balances."""
+        return self._touched == touched and not self._gone and not any(life.unsettled for life in self.lives.working())
+
+    # the start
+
+    async def _recover(self, group: asyncio.TaskGroup) -> None:
+        """Find out how everything stands, protect what is held, resolve what is unknown; then trade."""
+        tries = 0
+        self._adopt()
+        while True:
+            try:
+                if self._group is None:
+                    await self.upkeep.clock()
+                    await self.upkeep.listed()
+                    self._group = group
+                await self._read_fills()
+                await self._orders()
+                break
+            except ExchangeError as error:
+                log.warning("the exchange cannot be reached yet: %s", error)
+                await self._pause(tries)
+                tries += 1
+        for life in [x for x in self.lives.working() if x.state == "unknown"]:
+            life.due = self._now()
+        for life in self.lives.working():
+            if life.state in ("unknown", "working"):
+                self._begin(life)
+        waiting, self._waiting = self._waiting, []
+        for life in waiting:
+            self._begin(life)
+        self.protection.look(self.lives, self._now())
+        group.create_task(self._watch())
+        tries = 0
+        while True:
+            try:
+                await self._positions()
+                unknown = [x for x in self.lives.working() if x.state in ("unknown", "sent")]
+                if not unknown and not any(self._is_pending(symbol) for symbol in self._gone):
+                    await self._upkeep()
+                    if self.upkeep.residual is not None:
+                        await asyncio.sleep(1.0)
+                        await self._upkeep()
+                    break
+                await asyncio.sleep(0.5)
+            except ExchangeError as error:
+                log.warning("recovery goes on: %s", error)
+                await self._pause(tries)
+                tries += 1
+        self.blocks.set("", "start", "")
+        self._publish()
+        self._ready.set()
+
+    async def _pause(self, tries: int) -> None:
+        await asyncio.sleep(PATIENCE[min(tries, len(PATIENCE) - 1)] * (0.5 + self._jitter()))
+
+    def _is_pending(self, symbol: str) -> bool:
+        """A difference that the next look may explain; one that it did not is blocked, and does not hold up the others."""
+        return not self.blocks.has(symbol, "position")
+
+    def _adopt(self) -> None:
+        """Orders of the book, and slices: after a crash nobody knows how any of them stands."""
+        self.lives.remember(self._ports.known())
+        for order in at_venue([w.order for w in self._book.orders.values()], self._ports.slices):
+            if order.id in self.lives or order.id.startswith("x-"):
+                continue
+            life = self.lives.add(order)
+            life.state, life.doubtful, life.sent_ts = "unknown", True, order.ts
+            if (working := self._book.orders.get(order.id)) is not None:
+                life.filled = working.filled
+            else:
+                # what a slice has filled is known by its fills alone
+                life.told_filled = False
+
+    # what goes on all the time
+
+    async def _watch(self) -> None:
+        """Positions without a stop, fills nobody shows, an exchange that is silent, a process that slept."""
+        while True:
+            now = self._now()
+            if now - self._ticked > FROZEN:
+                self._go_stale(f"this process stood still for {now - self._ticked:.0f} s")
+            elif now - self._heard > self.timing.silence:
+                self._go_stale(f"the exchange has not answered for {now - self._heard:.0f} s")
+            self._ticked = now
+            self.protection.look(self.lives, now)
+            for symbol in self.protection.overdue(now, self.timing.protect):
+                reason = f"no stop has been seen at the exchange for {now - self.protection.since[symbol]:.1f} s"
+                self._say(StopMissing(ts=self._ts(), symbol=symbol, reason=reason))
+            for life in self.lives.working():
+                if not life.reduces and life.lagging is not None and now - life.lagging > self.timing.protect:
+                    self._leave_unseen(life)
+            await asyncio.sleep(TICK)
+
+    def _leave_unseen(self, life: Life) -> None:
+        """An entry has filled and its fills are not shown: nobody can place its stop, so what it bought is sold again."""
+        order, quantity = life.order, life.venue_filled - life.filled
+        life.lagging = math.inf
+        life.call_off("its fills are not shown")
+        close = Order(
+            id=f"{order.id}-unseen",
+            decision_id=order.decision_id,
+            ts=self._ts(),
+            symbol=order.symbol,
+            side=-1 if order.side > 0 else 1,
+            quantity=quantity,
+            purpose=Purpose.CLOSE,
+            leverage=order.leverage,
+            reason="unprotected",
+        )
+        if close.id in self.lives:
+            return
+        written = self._say(OrderFound(ts=self._ts(), order=close))
+        self.submit(close)
+        if written is not None:
+            self.dispatch(written)
+
+    def _go_stale(self, reason: str) -> None:
+        """Nothing is entered before orders and positions have been read again."""
+        if not self._stale:
+            self._stale = {"orders", "positions"}
+            self.blocks.set("", "stale", reason)
+            self._publish()
+        self._deep = True
+        for name in ("orders", "positions"):
+            self._asked[name].set()
+
+    def _freshen(self, name: str) -> None:
+        self._stale.discard(name)
+        if not self._stale and self.blocks.has("", "stale"):
+            self.blocks.set("", "stale", "")
+            self._publish()
+
+    async def _every(self, name: str, seconds: float, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Look now and then, and whenever somebody asks."""
+        asked, fails = self._asked[name], 0
+        while True:
+            await _until(asked, (seconds if not fails else min(seconds, 0.5 * 2 ** min(fails, 6))) * (0.9 + 0.2 * self._jitter()))
+            asked.clear()
+            try:
+                await look()
+                fails = 0
+            except Throttled as throttled:
+                await asyncio.sleep(throttled.after)
+                fails += 1
+            except ExchangeError as error:
+                log.debug("%s: %s", name, error)
+                fails += 1
+            if name != "fills":
+                await asyncio.sleep(0.2)
+
+    def _nudged(self, nudge: Nudge) -> None:
+        """The private stream hints at something."""
+        if nudge.topic == "gap":
+            self._deep = True
+            for name in ("fills", "orders", "positions"):
+                self._asked[name].set()
+            return
+        life = self.lives.of_ids(nudge.client_id, nudge.venue_id)
+        if life is not None and life.state in ("working", "unknown"):
+            life.due = min(life.due, self._now())
+            self._wake(life)
+        if nudge.topic in ("order", "stop"):
+            self._asked["fills"].set()
+            if life is None:
+                self._asked["orders"].set()
+        elif nudge.topic == "position":
+            self._asked["positions"].set()
+        else:
+            self._asked["balance"].set()
+
+
+async def _until(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for `event`, `seconds` at most."""
+    if seconds is None or seconds == math.inf:
+        await event.wait()
+        return
+    try:
+        async with asyncio.timeout(max(seconds, 0.0)):
+            await event.wait()
+    except TimeoutError:
+        pass
