@@ -140,7 +140,7 @@ class CandleStore:
                 first, last = np.searchsorted(numbers, [number, number + 1])
                 changed += self._take(db, series, number, length, candles[slice(first, last)])
             if asked is not None:
-                self._asked(db, series, _up(asked[0], candles.timeframe), _up(asked[1], candles.timeframe))
+                self._asked(db, series, aligned(asked[0], candles.timeframe), aligned(asked[1], candles.timeframe))
         return changed
 
     def read(self, symbol: str, timeframe: str, start: int | None = None, end: int | None = None) -> Candles:
@@ -154,7 +154,7 @@ class CandleStore:
 
     def missing(self, symbol: str, timeframe: str, start: int, end: int) -> list[Span]:
         """What of ``start <= ts < end`` has not been asked for yet, ascending."""
-        first, last = _up(start, timeframe), _up(end, timeframe)
+        first, last = aligned(start, timeframe), aligned(end, timeframe)
         with self._guarded():
             return self._missing(symbol, timeframe, first, last)
 
@@ -473,7 +473,7 @@ class CandleStore:
         return found
 
 
-def _up(ts: int, timeframe: str) -> int:
+def aligned(ts: int, timeframe: str) -> int:
     """The open of the first bar that opens at `ts` or later."""
     opens = int(bucket_start(np.array([ts]), timeframe)[0])
     return opens if opens == ts else opens + milliseconds(timeframe)

@@ -112,7 +112,7 @@ def checked(table: Table, symbol: str, timeframe: str) -> tuple[Candles, DataRep
     duplicates = 0 if keep is None else len(ts) - int(keep.sum())
     if duplicates:
         ts, values = ts[keep], tuple(v[keep] for v in values)
-    return Candles.of(symbol, timeframe, ts, *values), _report(symbol, timeframe, ts, duplicates)
+    return Candles.of(symbol, timeframe, ts, *values), found_in(symbol, timeframe, ts, duplicates)
 
 
 def _sound(table: Table, values: tuple[Floats, ...]) -> None:
@@ -178,7 +178,8 @@ def _aligned(table: Table, ts: Moments, timeframe: str) -> None:
         raise DataError(f"{table.sources[0].path}: its name says {timeframe}, but its bars are {seen} apart; rename it")
 
 
-def _report(symbol: str, timeframe: str, ts: Moments, duplicates: int) -> DataReport:
+def found_in(symbol: str, timeframe: str, ts: Moments, duplicates: int = 0) -> DataReport:
+    """The report on bars that open at `ts`, ascending."""
     step = milliseconds(timeframe)
     steps = np.diff(ts)
     after = np.flatnonzero(steps > step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -59,6 +59,15 @@ class Series:
             if after.columns[0][0] < before.columns[0].max():
                 one, other = sorted(table.sources[0].path for table in (before, after))
                 raise DataError(f"{one} and {other.name} both stand for {self.symbol}, and their times overlap: keep one of them")
+
+
+def unknown(symbol: str, there: Sequence[str], where: Path) -> DataError:
+    """The error for a symbol that has no candles, naming the nearest that have."""
+    bases = {one.split("/")[0]: one for one in there}
+    near = [bases[base] for base in difflib.get_close_matches(symbol.split("/")[0].upper(), bases, 3)]
+    more = f" and {len(there) - 8} more" if len(there) > 8 else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there[:8])}{more}"
+    return DataError(f"{symbol}: there are no candles of it in {where}; {hint}")
 
 
 class Shelf:
@@ -120,12 +129,7 @@ class Shelf:
 
     def _of(self, symbol: str) -> list[Series]:
         if symbol not in self.series:
-            bases = {one.split("/")[0]: one for one in self.symbols()}
-            near = [bases[base] for base in difflib.get_close_matches(symbol.split("/")[0].upper(), bases, 3)]
-            there = self.symbols()
-            more = f" and {len(there) - 8} more" if len(there) > 8 else ""
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there[:8])}{more}"
-            raise DataError(f"{symbol}: there are no candles of it in {self.place}; {hint}")
+            raise unknown(symbol, self.symbols(), self.place)
         return self.series[symbol]
 
     def _find(self) -> dict[str, list[Series]]:
