@@ -1,7 +1,8 @@
 """The one writer. What happened in one engine step is written whole or not at all; state is what replaying it gives.
 
 `Journal` hands steps to a thread that owns the only writing connection and commits whatever waits, up to `GROUP` steps, in one
-transaction; whoever has a time of its own, such as a simulation, gives `later` and has no thread. `Memory` has the same face and keeps everything in a list: backtests use it, and may save it afterwards.
+transaction; whoever has a time of its own, such as a simulation, gives `later` and has no thread. `Memory` has the same face and
+keeps everything in a list: backtests use it, and may save it afterwards.
 
 A write that fails is final: the failed journal refuses every further step, so that nobody trades on what is not recorded. A full
 disk is final once the reserve is used up that the home holds for it.
@@ -155,8 +156,8 @@ class Journal:
     ) -> Self:
         """The journal at `path`, made where there is none, checked where there is one.
 
-        When the disk is full, `release` is called to make room, once; it says whether there is any. With `later` there is no thread:
-        what waits is committed by what `later` is given to do.
+        When the disk is full, `release` is called to make room, once; it says whether there is any. With `later` there is no
+        thread: what waits is committed by what `later` is given to do.
 
         Raises `HomeError` when the file is damaged, foreign, of another mode or of another market, or cannot be written.
         """
@@ -224,10 +225,10 @@ class Journal:
             self._work.notify()
         if self._later is not None and not self._called:
             self._called = True
-            self._later(self.commit)
+            self._later(self._empty)
         return written
 
-    def commit(self) -> None:
+    def _empty(self) -> None:
         """Write what waits, here and now: for a journal without a thread."""
         self._called = False
         while self._waiting and not self._failed:
@@ -239,7 +240,7 @@ class Journal:
     def flush(self) -> None:
         """Wait until everything handed over is on disk. Raises `HomeError` where that fails."""
         if self._later is not None:
-            self.commit()
+            self._empty()
         with self._work:
             idle = self._done.wait_for(lambda: self._failed or not (self._waiting or self._busy), self._patience)
             if self._failed:
@@ -257,7 +258,7 @@ class Journal:
             if self._thread.is_alive():
                 raise self._stuck()
         elif not closed:
-            self.commit()
+            self._empty()
             self._shut()
         if self._failed:
             raise HomeError(str(self._failed)) from self._failed
