@@ -152,6 +152,13 @@ def private(path: Path) -> str | None:
     return f"{path} is open to others (mode {mode:03o}): chmod 600 {path}"
 
 
+def secret_files(home: Path, environment: Mapping[str, str]) -> list[Path]:
+    """The files with secrets, or with the record of real money, that there are, and those that the environment names."""
+    held = [home / name for name in SECRET_FILES] + [home / f"live.sqlite{suffix}" for suffix in ("", "-wal")]
+    named = [Path(value) for name, value in environment.items() if value and SECRET.search(name)]
+    return list(dict.fromkeys((*(each for each in held if each.exists()), *named)))
+
+
 def filesystem(path: Path, mounts: Path = MOUNTS) -> str | None:
     """The kind of file system that `path` (or what there is above it) lies on, ``fuse.`` left out; None where it cannot be told."""
     there = next((each for each in (path.absolute(), *path.absolute().parents) if each.exists()), None)
@@ -273,10 +280,7 @@ def _disk(home: Path, mounts: Path) -> Iterator[str]:
 
 def _files(home: Path, environment: Mapping[str, str], config: Iterable[Path]) -> Iterator[str]:
     """A09: secrets and the record of real money belong to their owner; settings may be read by others, never changed."""
-    held = [home / name for name in SECRET_FILES]
-    held += [home / f"live.sqlite{suffix}" for suffix in ("", "-wal")]
-    named = [Path(value) for name, value in environment.items() if value and SECRET.search(name)]
-    for path in dict.fromkeys((*(each for each in held if each.exists()), *named)):
+    for path in secret_files(home, environment):
         if fault := private(path):
             yield fault
     for path in (home, home / "settings.json", *config):

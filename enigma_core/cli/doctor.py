@@ -1,4 +1,4 @@
-"""`enigma doctor`: is everything here that a run needs, and is it sound."""
+"""`enigma doctor`: is everything here that a run needs, is it sound, and is the exchange as it should be."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import rich_click as click
 
 from enigma_core.cli import options
 from enigma_core.errors import EnigmaError
 
+if TYPE_CHECKING:
+    from enigma_core.config import Tree
+    from enigma_core.plan import Plan
+    from enigma_core.plugins import Catalogue
+
 Level = Literal["ok", "warn", "fail"]
 
-LIBRARIES = ("numpy", "TA-Lib", "msgspec", "pluggy", "PyYAML", "rich", "rich-click", "sqlmodel")
+LIBRARIES = ("numpy", "TA-Lib", "msgspec", "pluggy", "PyYAML", "rich", "rich-click", "sqlmodel", "websockets", "ccxt")
 OPTIONAL = {"pyarrow": "Parquet files cannot be read: pip install 'miniature-enigma[data]'"}
 
 LEAST_PYTHON = (3, 11)
@@ -27,6 +33,10 @@ LEAST_SQLITE = (3, 37, 0)
 
 LITTLE, TOO_LITTLE = 1_000_000_000, 100_000_000
 """Bytes free on the disk of the run's folder: below the first a warning, below the second a failure."""
+
+
+CHECKED_WHOLE = 200_000_000
+"""Bytes up to which a file of candles is checked to its end."""
 
 
 class Finding(NamedTuple):
@@ -42,11 +52,33 @@ class Finding(NamedTuple):
 @options.home_option
 @click.option("-c", "--config", metavar="FILE", help="The configuration file. Default: strategy_config.json where there is one.")
 @click.option("-s", "--strategy", metavar="NAME", help="The strategy to check together with the configuration.")
-def doctor(as_json: bool, home: str | None, config: str | None, strategy: str | None) -> None:
-    """Check the installation, the settings and the run's folder. Exit code 1 when something fails."""
+@click.option("--set", "sets", metavar="PATH=VALUE", multiple=True, help="One setting, as in executor.use=ccxt. Repeatable.")
+@click.option(
+    "--mode", type=click.Choice(("paper", "live")), help="Check what trading in this mode needs. [default: as configured]"
+)
+@click.option("--sandbox", is_flag=True, default=None, help="With --mode live: start the local exchange and check that.")
+@click.option("--feed", metavar="NAME", help="The feed to check, as in kucoin. [default: as configured]")
+def doctor(
+    as_json: bool,
+    home: str | None,
+    config: str | None,
+    strategy: str | None,
+    sets: tuple[str, ...],
+    mode: str | None,
+    sandbox: bool | None,
+    feed: str | None,
+) -> None:
+    """Check the installation, the settings, the run's folder and the exchange. Exit code 1 when something fails.
+
+    The exchange is the one of the configured feed and executor: its clock, whether it can be reached, its quota; with a key what
+    that may do, the balance, margin and position mode. Nothing is changed there. With --mode live also everything that would
+    keep `enigma run --mode live` from starting.
+    """
     from enigma_core.home import home_path
 
     folder = home_path(home)
+    flags = {"mode": mode or ("live" if sandbox else None), "sandbox": sandbox, "feed.use": feed}
+    asked = Asked(folder, config, strategy, sets, {name: value for name, value in flags.items() if value is not None})
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "python": _python,
         "libraries": _libraries,
@@ -54,8 +86,12 @@ def doctor(as_json: bool, home: str | None, config: str | None, strategy: str | 
         "home": lambda: _home(folder),
         "database": lambda: _databases(folder),
         "disk": lambda: _disk(folder),
-        "settings": lambda: _settings(config, strategy),
+        "candles": lambda: _candles(folder),
+        "settings": lambda: _settings(asked),
+        "secrets": lambda: _secrets(asked),
         "clock": lambda: _clock(folder),
+        "exchange": lambda: _exchange(asked),
+        "live": lambda: _live(asked),
     }
     findings: list[Finding] = []
     for name, check in checks.items():
@@ -74,6 +110,48 @@ def doctor(as_json: bool, home: str | None, config: str | None, strategy: str | 
         _show(findings)
     if not sound:
         raise SystemExit(1)
+
+
+class Asked:
+    """The settings that are checked: read once, by whoever needs them first."""
+
+    def __init__(
+        self, home: Path, config: str | None, strategy: str | None, sets: tuple[str, ...], flags: Mapping[str, Any]
+    ) -> None:
+        self.home = home
+        self.config = config
+        self._strategy = strategy
+        self._sets = sets
+        self._flags = flags
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from enigma_core.config import plugin_folders
+        from enigma_core.plugins import Catalogue
+
+        return Catalogue.load(plugin_folders(self.config))
+
+    def tree(self, more: Mapping[str, Any] | None = None) -> Tree:
+        from enigma_core.cli import going_live
+        from enigma_core.config import load
+        from enigma_core.config.kept import kept
+
+        changed = kept(self.home)
+        flags = {**self._flags, **going_live.parts(self.config, self._strategy, self._sets, self._flags, changed), **(more or {})}
+        return load(self.config, self._strategy, self._sets, flags=flags, changed=changed)
+
+    @cached_property
+    def examined(self) -> tuple[Plan | None, Sequence[str]]:
+        """The plan, None where there can be none, and what is wrong with the settings."""
+        from enigma_core.config import examine
+
+        return examine(self.tree(), self.catalogue)
+
+    @property
+    def live(self) -> bool:
+        """Whether real money is what this is about."""
+        plan = self.examined[0]
+        return self._flags.get("mode") == "live" if plan is None else plan.account_mode == "live"
 
 
 def _show(findings: list[Finding]) -> None:
@@ -154,7 +232,7 @@ def _databases(folder: Path) -> Iterator[Finding]:
     from enigma_core import database
     from enigma_core.journal import replay
 
-    for path in (folder / "paper.sqlite", folder / "live.sqlite"):
+    for path in (folder / "paper.sqlite", folder / "sandbox.sqlite", folder / "live.sqlite"):
         if not path.exists():
             continue
         try:
@@ -172,13 +250,98 @@ def _disk(folder: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(there).free
     level: Level = "fail" if free < TOO_LITTLE else "warn" if free < LITTLE else "ok"
     yield Finding("disk", level, f"{free / 1e9:,.1f} GB free for {folder}" + ("" if level == "ok" else ": make room"))
+    from enigma_core import guards
+
+    kind = guards.filesystem(folder)
+    if kind is not None and kind.lower() in guards.REMOTE:
+        more = "real money is not traded from there; give a folder on a disk of this machine with --home or ENIGMA_HOME"
+        yield Finding("disk", "warn", f"{folder} lies on a file system of the network ({kind}): {more}")
 
 
-def _settings(config: str | None, strategy: str | None) -> Iterator[Finding]:
-    from enigma_core.config import examine, load, plugin_folders
-    from enigma_core.plugins import Catalogue
+def _candles(folder: Path) -> Iterator[Finding]:
+    from enigma_core.candle_store import CandleStore, stores
 
-    catalogue = Catalogue.load(plugin_folders(config))
+    for path in stores(folder):
+        size = path.stat().st_size
+        try:
+            with CandleStore(path, reading=True) as store:
+                if size <= CHECKED_WHOLE:
+                    store.verify()
+                series = store.series()
+        except EnigmaError as error:
+            yield Finding("candles", "fail", str(error))
+            continue
+        symbols = len({symbol for symbol, _ in series})
+        yield Finding("candles", "ok", f"{path} holds {len(series):,} series of {symbols:,} symbols, {size / 1e6:,.1f} MB")
+
+
+def _secrets(asked: Asked) -> Iterator[Finding]:
+    from enigma_core import guards
+
+    level: Level = "fail" if asked.live else "warn"
+    count = 0
+    for path in guards.secret_files(asked.home, os.environ):
+        count += 1
+        if fault := guards.private(path):
+            yield Finding("secrets", level, fault)
+            count -= 1
+    if count:
+        yield Finding("secrets", "ok", f"{count} {'file' if count == 1 else 'files'} with secrets or money, open to nobody else")
+
+
+def _exchange(asked: Asked) -> Iterator[Finding]:
+    """What the feed and the executor say of their connections; on a rehearsal the local exchange is started for it."""
+    from enigma_core.config import examine
+
+    plan, _ = asked.examined
+    if plan is None:
+        # without a key there is no executor, and the feed can be looked at nevertheless
+        plan, _ = examine(asked.tree({"mode": "paper", "sandbox": False, "executor": "paper"}), asked.catalogue)
+    if plan is None:
+        return
+    rehearsing = None
+    if plan.mode == "live" and plan.sandbox and plan.rehearsal is not None:
+        from enigma_core.home import holder
+
+        if (pid := holder(asked.home)) is not None:
+            yield Finding("exchange", "ok", f"process {pid} rehearses in {asked.home}: its exchange is not started again")
+            return
+        rehearsing = plan.rehearsal.start(asked.home)
+    try:
+        if rehearsing is not None:
+            yield Finding("exchange", "ok", f"the local exchange {plan.rehearsal.name if plan.rehearsal else ''} runs")
+            plan, problems = examine(asked.tree(rehearsing.settings), asked.catalogue)
+            for problem in problems:
+                yield Finding("exchange", "fail", problem)
+        said = 0
+        for part in (plan.feed, plan.executor) if plan is not None else ():
+            for found in part.examine() if part is not None else ():
+                said += 1
+                yield Finding(found.check, found.level, found.text)
+        if not said and plan is not None and plan.feed is not None:
+            yield Finding("exchange", "ok", f"feed {plan.feed.name} needs none; --feed kucoin looks at one")
+    finally:
+        if rehearsing is not None:
+            rehearsing.close()
+
+
+def _live(asked: Asked) -> Iterator[Finding]:
+    """What would keep a live run from starting."""
+    from enigma_core import guards
+
+    plan, _ = asked.examined
+    if plan is None or plan.account_mode != "live":
+        return
+    config = Path(asked.config) if asked.config else Path("strategy_config.json")
+    found = guards.refusals(plan, asked.home, os.environ, config=[config] if config.exists() else [])
+    for text in found:
+        yield Finding("live", "fail", text)
+    if not found:
+        yield Finding("live", "ok", "nothing speaks against trading real money as it is set up")
+
+
+def _settings(asked: Asked) -> Iterator[Finding]:
+    catalogue = asked.catalogue
     for fault in catalogue.faults:
         yield Finding("plugins", "warn", fault.sentence)
     offers = [
@@ -186,8 +349,7 @@ def _settings(config: str | None, strategy: str | None) -> Iterator[Finding]:
     ]
     foreign = sum(not offer.built_in for offer in offers)
     yield Finding("plugins", "ok", f"{len(offers)} parts on offer, {foreign} of them from other distributions")
-    tree = load(config, strategy)
-    plan, problems = examine(tree, catalogue)
+    plan, problems = asked.examined
     for problem in problems:
         yield Finding("settings", "fail", problem)
     if plan is not None:

@@ -314,7 +314,8 @@ def _list(home: str | None, as_json: bool) -> None:
     """What is kept of every market."""
     from enigma_core.candle_store import CandleStore, stores
 
-    found, faults = [], []
+    found: list[dict[str, Any]] = []
+    faults = []
     for path in stores(home):
         try:
             with contextlib.closing(CandleStore(path, reading=True)) as store:
