@@ -15,6 +15,9 @@ from enigma_core.secrecy import hide
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+OTHERS = 0o077
+"""Rights that nobody but the owner may have to a secret that real money hangs on."""
+
 MOST_SECRET = 64_000
 
 
@@ -136,6 +139,9 @@ class Checker:
             where = environment[f"{where}_FILE"]
         try:
             with open(os.path.join(self.tree.folder, where), encoding="utf-8") as file:
+                mode = os.fstat(file.fileno()).st_mode & 0o777
+                if mode & OTHERS and self.tree.get("mode") == "live" and self.tree.get("sandbox") is not True:
+                    self.refuse(path, f"refers to the file {where}, which is open to others (mode {mode:03o}): chmod 600 {where}")
                 text = file.read(MOST_SECRET)
         except (OSError, ValueError) as error:
             self.refuse(path, f"refers to the file {where}, which cannot be read: {getattr(error, 'strerror', None) or error}")
