@@ -257,6 +257,11 @@ class Life:
             return True
         return self.state == "working" and not self.open and self.filled >= self.venue_filled
 
+    def hidden(self, now: float) -> bool:
+        """An order that was to reduce is over, and its last fills have not been shown for long: nobody waits for them any more."""
+        lagging = self.lagging if self.lagging is not None and self.reduces and not self.open else now
+        return now - lagging > self.timing.proof
+
     def call_off(self, reason: str = "") -> None:
         if not self.calling_off:
             self.calling_off, self.called_off, self.cancel_due = True, reason, 0.0

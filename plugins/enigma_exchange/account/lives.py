@@ -60,6 +60,10 @@ class Lives:
         if order.id not in self._by_order:
             self._nobody.add(order.id)
 
+    def before(self, order_id: str) -> Order | None:
+        """The order of this id of an earlier run."""
+        return self._past.get(client_id(order_id))
+
     def name(self, life: Life, venue_id: str) -> bool:
         """Learn what the exchange calls an order. False where it calls another one so."""
         if not venue_id:

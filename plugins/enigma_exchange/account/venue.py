@@ -134,8 +134,14 @@ class LiveAccount:
     # the engine's side: `RemoteVenue`
 
     def submit(self, order: Order) -> None:
-        if order.id not in self.lives:
-            self._noted.append(("order", self.lives.add(order)))
+        if order.id in self.lives:
+            return
+        before = self.lives.before(order.id)
+        life = self.lives.add(order)
+        if before is not None:
+            # an earlier run had sent it: what it filled then is written down
+            life.told_filled, life.sent_ts = False, before.ts
+        self._noted.append(("order", life))
 
     def cancel(self, order_id: str) -> None:
         life = self.lives.get(order_id)
@@ -171,9 +177,7 @@ class LiveAccount:
             for what, life in batch:
                 if what == "order":
                     self._begin(life)
-                else:
-                    life.call_off()
-                    self._wake(life)
+            self._call_off([life for what, life in batch if what == "cancel"], "")
 
     def _begin(self, life: Life) -> None:
         """Have somebody care for it, once."""
@@ -287,6 +291,8 @@ class LiveAccount:
         task = asyncio.ensure_future(doing)
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
+        # nobody may wait for it any more when it fails
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())
         return task
 
     async def _ask(self, asking: Awaitable[T]) -> T:
@@ -316,10 +322,6 @@ class LiveAccount:
 
     def _hear(self) -> None:
         self._heard = self._now()
-        if self._denials:
-            self._denials, self._quiet_until = 0, 0.0
-            self.blocks.set("", "denied", "")
-            self._publish()
 
     def _deny(self, denied: Denied) -> None:
         """The key is refused: everything waits longer and longer, so that nobody is hammered."""
@@ -338,10 +340,10 @@ class LiveAccount:
         wake = self._wakes[life.order.id]
         while life.state not in ("over", "absent"):
             wake.clear()
-            if life.settled:
+            now = self._now()
+            if life.settled or life.hidden(now):
                 await self._settle(life)
                 continue
-            now = self._now()
             do = life.next(now, fresh=self._fresh(life))
             if do.what == "send":
                 await self._send(life)
@@ -599,22 +601,28 @@ class LiveAccount:
 
     def _sweep(self, symbol: str) -> None:
         """Call off what nobody counts on any more."""
-        leftover = [x for x in self.lives.working(symbol) if not x.calling_off and not self.lives.wanted(x)]
-        if not leftover:
-            return
-        for life in leftover:
-            life.call_off("nothing counts on it any more")
-        at_work = [x for x in leftover if x.state == "working" and x.open]
-        flat = symbol not in self._book.positions and symbol not in self._book.entries
-        if flat and len(at_work) >= CLEAR and not self._foreign_orders.get(symbol) and self._group is not None:
-            others = [x for x in self.lives.working(symbol) if x not in at_work]
-            if not others and symbol not in self._clearing:
+        leftover = [x for x in self.lives.working(symbol) if not self.lives.wanted(x)]
+        self._call_off(leftover, "nothing counts on it any more")
+
+    def _call_off(self, lives: Iterable[Life], reason: str) -> None:
+        """Have orders end: one after another, or all of a symbol that is flat at once."""
+        fresh = [x for x in lives if not x.calling_off and x.state != "over"]
+        for life in fresh:
+            life.call_off(reason)
+        for symbol in dict.fromkeys(x.order.symbol for x in fresh):
+            at_work = [x for x in fresh if x.order.symbol == symbol and x.state == "working" and x.open]
+            if len(at_work) >= CLEAR and self._group is not None and self._may_clear(symbol, at_work):
                 for life in at_work:
                     life.cancel_due = self._now() + 2.0
                 self._clearing[symbol] = self._group.create_task(self._clear(symbol, at_work))
-                return
-        for life in leftover:
+        for life in fresh:
             self._wake(life)
+
+    def _may_clear(self, symbol: str, lives: Sequence[Life]) -> bool:
+        """Whether nothing but `lives` would be cancelled with all of a symbol's orders."""
+        flat = symbol not in self._book.positions and symbol not in self._book.entries
+        alone = all(x in lives or x.state != "working" or x.settled for x in self.lives.working(symbol))
+        return flat and alone and not self._foreign_orders.get(symbol) and symbol not in self._clearing
 
     async def _clear(self, symbol: str, lives: Sequence[Life]) -> None:
         """Everything of a symbol is called off at once; each order is then looked at."""
@@ -1007,6 +1015,11 @@ class LiveAccount:
             self._asked[name].set()
 
     def _freshen(self, name: str) -> None:
+        if self._denials:
+            # what is public would have been answered anyway: this was not
+            self._denials, self._quiet_until = 0, 0.0
+            self.blocks.set("", "denied", "")
+            self._publish()
         self._stale.discard(name)
         if not self._stale and self.blocks.has("", "stale"):
             self.blocks.set("", "stale", "")
