@@ -254,6 +254,7 @@ class Engine:
         working = self.book.orders.get(report.order_id) if isinstance(report, Fill | OrderEnded) else None
         resting = [w.order for w in self.book.orders.values() if w.order.symbol == symbol and w.order.purpose is not Purpose.ENTRY]
         trade = self.book.apply(report)
+        unwanted = isinstance(report, Fill) and report.order_id in self._called_off
         if isinstance(report, Fill) and report.order_id not in self.book.orders:
             self._called_off.discard(report.order_id)
         if trade is not None:
@@ -271,7 +272,7 @@ class Engine:
                 if self.book.flattening:
                     # it was on its way when everything was called off
                     self.leave(symbol, report.ts, "halted", out)
-                elif working.order.id in self._called_off:
+                elif unwanted:
                     self.leave(symbol, report.ts, "called off", out)
             else:
                 self._stop_again(report, out)
