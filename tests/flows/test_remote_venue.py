@@ -1,0 +1,376 @@
+"""A run on a venue that is somewhere else: what leaves is on disk, nothing is entered before all is reconciled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from enigma_core.home import Home
+from enigma_core.market import BarsClosed, MarketEvent, MarkSeen
+from enigma_core.model import Bar, Blocked, Candles, Fill, Instrument, Order, Purpose, StateSet, Transferred
+from enigma_core.parts import Executor, Feed, Ports, RemoteVenue, Report, Tell
+from enigma_core.reading import Reader
+from enigma_core.records import Started
+from enigma_core.shells import run
+from enigma_core.shells.control import halt
+from enigma_core.shells.pulse import Pulse
+from enigma_plugins.exits.stop_loss import StopLoss
+from markets import START, plan
+from told import Told
+
+BTC = "BTC/USDT:USDT"
+STEP = 300_000
+
+
+class Script(Feed, frozen=True, kw_only=True):
+    """Bars that all close at the moment the stream begins; then nothing more until the test ends it."""
+
+    name = "script"
+
+    more: Any = None
+    bars: int = 40
+
+    @property
+    def pulse(self) -> float | None:
+        return 10.0
+
+    def symbols(self) -> tuple[str, ...]:
+        return (BTC,)
+
+    def instrument(self, symbol: str) -> Instrument:
+        return Instrument(symbol=symbol)
+
+    def base_timeframe(self) -> str:
+        return "5m"
+
+    def history(self, symbol: str, timeframe: str, start: int | None = None, end: int | None = None) -> Candles:
+        return Candles.of(symbol, timeframe, [], [], [], [], [], [])
+
+    async def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
+        first = START if since is None else since
+        for n in range(self.bars):
+            end = first + (n + 1) * STEP
+            yield BarsClosed(end, {BTC: Bar(BTC, end - STEP, end, 50_000.0, 50_010.0, 49_990.0, 50_000.0, 1.0)})
+        if self.more is not None:
+            async for event in self.more(first + self.bars * STEP):
+                yield event
+        await asyncio.Event().wait()
+
+
+class Elsewhere(Executor, frozen=True, kw_only=True):
+    """A venue of the test: `script` is its `serve`."""
+
+    name = "elsewhere"
+    remote: ClassVar[bool] = True
+
+    script: Any
+    account: str = "a"
+
+    def identity(self) -> str:
+        return f"elsewhere:{self.account}"
+
+    def open(self, ports: Ports) -> RemoteVenue:
+        return There(ports, self.script)
+
+
+class There:
+    """What is wanted of it, and what has been let go: each order with whether the journal held it by then."""
+
+    def __init__(self, ports: Ports, script: Callable[[There, Tell, asyncio.Event], Any]) -> None:
+        self.ports = ports
+        self.sent: list[Order] = []
+        self.doubts: list[str] = []
+        self.durable: list[bool] = []
+        self.arrived = asyncio.Event()
+        self._script = script
+        self._noted: list[Order] = []
+
+    def submit(self, order: Order) -> None:
+        self._noted.append(order)
+
+    def cancel(self, order_id: str) -> None:
+        pass
+
+    def answers(self) -> Iterator[Report]:
+        return iter(())
+
+    def match(self, event: MarketEvent) -> Iterator[Report]:
+        return iter(())
+
+    def dispatch(self, written: Future[None]) -> None:
+        orders, self._noted = self._noted, []
+        loop = asyncio.get_running_loop()
+        if orders:
+            written.add_done_callback(lambda done: loop.call_soon_threadsafe(self._leave, orders, done))
+
+    def _leave(self, orders: list[Order], done: Future[None]) -> None:
+        if done.exception() is not None:
+            return
+        assert self.ports.desk is not None
+        with Reader(self.ports.desk.journal) as reader:
+            known = {order.id for order in reader.known_orders(0)}
+        self.durable += [order.id in known for order in orders]
+        self.sent += orders
+        self.arrived.set()
+
+    async def next(self, purpose: Purpose) -> Order:
+        """The next order of this purpose that has left."""
+        while True:
+            for order in self.sent:
+                if order.purpose is purpose:
+                    self.sent.remove(order)
+                    return order
+            self.arrived.clear()
+            await self.arrived.wait()
+
+    def filled(self, order: Order, number: int = 1) -> Fill:
+        return Fill(
+            id=f"{order.symbol}#{order.id}-{number}",
+            order_id=order.id,
+            ts=order.ts + 50,
+            symbol=order.symbol,
+            side=order.side,
+            quantity=order.quantity,
+            price=order.price or Decimal(50_000),
+            fee=Decimal("0.5"),
+            reason=order.reason,
+        )
+
+    async def serve(self, tell: Tell, ready: asyncio.Event) -> None:
+        await self._script(self, tell, ready)
+        await asyncio.Event().wait()
+
+    def doubt(self, reason: str) -> None:
+        self.doubts.append(reason)
+
+    async def close(self) -> None:
+        pass
+
+
+def opened(there: There, tell: Tell, ready: asyncio.Event, wallet: str = "10000") -> None:
+    """The account is what the venue says, and trading may begin."""
+    assert there.ports.account is not None
+    told: list[Any] = []
+    if not there.ports.recorded("transferred", "opening"):
+        told.append(Transferred(ts=START, id="opening", amount=Decimal(wallet), reason="opening balance"))
+    tell([*told, Blocked(ts=START, symbol="", reason="")])
+    ready.set()
+
+
+def live(script: Any, home: Path, *, feed: Script | None = None, account: str = "a", seconds: float = 20.0) -> list[Any]:
+    """A run until `script` is done with; what it recorded."""
+    seen: list[Any] = []
+    wrong: list[BaseException] = []
+
+    async def session() -> None:
+        stop = asyncio.Event()
+
+        async def scripted(there: There, tell: Tell, ready: asyncio.Event) -> None:
+            try:
+                await asyncio.wait_for(script(there, tell, ready), seconds)
+            except BaseException as error:  # noqa: BLE001 - told to the test
+                wrong.append(error)
+            stop.set()
+
+        made = plan(
+            mode="live",
+            sandbox=True,
+            feed=feed or Script(),
+            executor=Elsewhere(script=scripted, account=account),
+            indicators={"told": Told(table=(0.0, 0.0, 90.0, 0.0))},
+            exits={"stop_loss": StopLoss()},
+            services={},
+        )
+        with Home.open(home) as held:
+            await run(made, held, stop=stop, observer=seen.append, wall=lambda: START + 40 * STEP)
+
+    asyncio.run(session())
+    if wrong:
+        raise wrong[0]
+    return seen
+
+
+def of(kind: type, records: list[Any]) -> list[Any]:
+    return [record for record in records if type(record) is kind]
+
+
+def test_inv19_an_order_leaves_only_once_it_is_on_disk_and_its_stop_follows_its_fill(tmp_path: Path) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+        entry = await there.next(Purpose.ENTRY)
+        tell([there.filled(entry)])
+        stop = await there.next(Purpose.STOP)
+        assert stop.quantity == entry.quantity
+        assert all(there.durable)
+        assert len(there.durable) >= 2
+
+    records = live(script, tmp_path / "home")
+    assert of(Fill, records)
+    with Reader(tmp_path / "home" / "sandbox.sqlite") as reader:
+        told = reader.status()
+    assert (told["mode"], told["market"], told["open_positions"]) == ("sandbox", "elsewhere:a", 1)
+
+
+def test_a_real_account_holds_what_its_venue_says_and_not_what_is_configured(tmp_path: Path) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready, "1234.5")
+        assert there.ports.account is not None
+        assert there.ports.account.equity == there.ports.account.day_equity == Decimal("1234.5")
+
+    records = live(script, tmp_path / "home")
+    with Reader(tmp_path / "home" / "sandbox.sqlite") as reader:
+        assert reader.status()["equity"] == Decimal("1234.5")
+        assert reader.recorded("transferred", "opening")
+        assert not reader.recorded("transferred", "other")
+    assert not of(Started, records)
+
+
+def test_i29_nothing_is_decided_before_the_account_is_reconciled(tmp_path: Path) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        assert there.ports.desk is not None
+        assert there.ports.desk.state == "recovering"
+        assert there.ports.account is not None
+        assert "reconciled" in there.ports.account.blocked(BTC)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not there.sent
+        opened(there, tell, ready)
+        await there.next(Purpose.ENTRY)
+        assert there.ports.desk.state == "ready"
+
+    live(script, tmp_path / "home")
+
+
+def test_r08_a_halt_that_lies_there_at_the_start_is_obeyed_before_anything_is_reconciled(tmp_path: Path) -> None:
+    async def enter(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+        tell([there.filled(await there.next(Purpose.ENTRY))])
+        await there.next(Purpose.STOP)
+
+    live(enter, tmp_path / "home")
+    halt(tmp_path / "home", "by hand")
+
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        # not ready, and never will be: the way out leaves all the same
+        close = await there.next(Purpose.CLOSE)
+        assert close.reason == "halted"
+        assert close.quantity > 0
+
+    records = live(script, tmp_path / "home")
+    assert of(StateSet, records)[0].state == "HALTED"
+
+
+def test_a_position_and_its_orders_are_known_again_after_a_restart(tmp_path: Path) -> None:
+    ids: list[str] = []
+
+    async def enter(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+        entry = await there.next(Purpose.ENTRY)
+        tell([there.filled(entry)])
+        ids.extend([entry.id, (await there.next(Purpose.STOP)).id])
+
+    live(enter, tmp_path / "home")
+
+    async def again(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        account = there.ports.account
+        assert account is not None
+        assert list(account.positions) == [BTC]
+        assert ids[1] in account.orders
+        assert {order.id for order in there.ports.known()} >= set(ids)
+        assert there.ports.recorded("fill", f"{BTC}#{ids[0]}-1")
+        opened(there, tell, ready)
+
+    records = live(again, tmp_path / "home")
+    assert not [order for order in of(Order, records) if order.purpose is Purpose.ENTRY]
+
+
+def test_s21_the_journal_of_one_account_is_not_gone_on_with_by_another(tmp_path: Path) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+
+    live(script, tmp_path / "home")
+    live(script, tmp_path / "home", account="b")
+    kept = sorted(path.name for path in (tmp_path / "home").glob("sandbox*.sqlite"))
+    assert len(kept) == 2
+    with Reader(tmp_path / "home" / "sandbox.sqlite") as reader:
+        assert reader.stamp.identity == "elsewhere:b"
+
+
+@pytest.mark.parametrize(
+    ("stamped", "asked"), [(("live", "a"), ("live", "b")), (("paper", "a"), ("live", "a")), (("sandbox", "a"), ("live", "a"))]
+)
+def test_s21_real_money_is_never_written_into_a_file_of_another_mode_or_account(
+    stamped: tuple[str, str], asked: tuple[str, str], tmp_path: Path
+) -> None:
+    from enigma_core.errors import HomeError
+    from enigma_core.journal import Journal
+
+    with Home.open(tmp_path / "home") as home:
+        Journal.open(home.live, *stamped).close()
+        with pytest.raises(HomeError):
+            home.journal(*asked)
+        with Reader(home.live) as reader:
+            assert (reader.stamp.mode, reader.stamp.identity) == stamped
+
+
+def test_r11_a_symbol_nobody_has_heard_of_for_long_takes_no_entries_until_there_is_news() -> None:
+    now = [100.0]
+    pulse = Pulse([BTC, "ETH/USDT:USDT"], 10.0, lambda: now[0])
+    assert pulse.news(1) == []
+    now[0] = 109.0
+    pulse.feel(BTC)
+    assert pulse.news(2) == []
+    now[0] = 111.0
+    (silent,) = pulse.news(3)
+    assert (silent.symbol, silent.by) == ("ETH/USDT:USDT", "pulse")
+    assert "11 s" in silent.reason
+    assert pulse.news(4) == []
+    pulse.feel("ETH/USDT:USDT")
+    (heard,) = pulse.news(5)
+    assert (heard.symbol, heard.reason) == ("ETH/USDT:USDT", "")
+
+
+def test_r11_what_is_held_is_worth_what_its_mark_says_between_two_bars(tmp_path: Path) -> None:
+    marks = asyncio.Event()
+
+    async def more(ts: int) -> AsyncIterator[MarketEvent]:
+        await marks.wait()
+        yield MarkSeen(ts, BTC, 49_500.0, 49_500.0)
+
+    worth: list[Decimal] = []
+
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+        entry = await there.next(Purpose.ENTRY)
+        tell([there.filled(entry)])
+        assert there.ports.account is not None
+        assert there.ports.desk is not None
+        before = there.ports.account.equity
+        told = asyncio.Event()
+        there.ports.desk.watch(lambda record: told.set() if type(record).__name__ == "Marked" else None)
+        marks.set()
+        await told.wait()
+        worth.extend([before, there.ports.account.equity])
+
+    live(script, tmp_path / "home", feed=Script(more=more))
+    assert worth[0] != worth[1]
+
+
+def test_p22_a_machine_that_stood_still_has_the_account_reconciled(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> float:
+        now = [0.0]
+        pulse = Pulse([BTC], 10.0, lambda: now[0])
+
+        async def slept(_: float) -> None:
+            now[0] += 300.0
+
+        monkeypatch.setattr("enigma_core.shells.pulse.asyncio.sleep", slept)
+        return await pulse.second()
+
+    assert asyncio.run(scenario()) == 300.0
