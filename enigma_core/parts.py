@@ -340,6 +340,11 @@ class Feed(Part, frozen=True, kw_only=True):
         """Settlements over the history, None where the feed has none."""
         return None
 
+    def settlements(self, symbol: str, start: int | None = None, end: int | None = None) -> Funding | None:
+        """Settlements with ``start <= ts < end`` for whoever keeps history. A live feed fetches them: its `funding` is None, as
+        what is to come is announced on its stream."""
+        return self.funding(symbol)
+
     def listings(self) -> Sequence[Listing]:
         """Every market on offer as it stands now. A feed that knows no turnover says so by NaN, and nothing is left out for it."""
         nan = float("nan")
