@@ -80,8 +80,8 @@ def damaged(path: Path, what: str) -> HomeError:
     anew = ", or start with --fresh, which keeps this file under another name and begins a new one"
     return HomeError(
         f"{path} is damaged or not ours ({what}); nothing in it was changed: put back a copy"
-        # the one file that --fresh puts aside
-        + (anew if path.name == "paper.sqlite" else "")
+        # files that --fresh puts aside; it never does that to real money
+        + (anew if path.name in ("paper.sqlite", "sandbox.sqlite") else "")
     )
 
 

@@ -74,8 +74,18 @@ def checked(plan: Plan, home: Path, tree: Tree) -> list[str]:
         return []
     from enigma_core import guards
 
-    found = guards.refusals(plan, home, os.environ)
+    intentions = guards.intentions(plan, home)
+    found = guards.refusals(plan, home, os.environ, config=_files(tree))
     if found:
         head = f"live trading is refused, for {len(found)} reasons:" if len(found) > 1 else "live trading is refused:"
-        raise ConfigError("\n".join([head, *(f"- {one}" for one in found)]))
-    return guards.intentions(plan, home)
+        told = ["this run would do the following:", *(f"  {line}" for line in intentions)]
+        raise ConfigError("\n".join([head, *(f"- {one}" for one in found), *told]))
+    return intentions
+
+
+def _files(tree: Tree) -> list[Path]:
+    """The files that the settings were read from."""
+    from pathlib import Path
+
+    origins = {tree.origin(path) for path, _ in tree.leaves()}
+    return [path for origin in sorted(origins) if (path := Path(origin)).is_file()]

@@ -59,7 +59,7 @@ def _written(folder: Path, wanted: object) -> None:
     assert isinstance(wanted, control.Wanted)
     if wanted.command == "resume" and (folder / control.HALT).exists():
         (folder / control.HALT).unlink(missing_ok=True)
-        if not any((folder / name).exists() for name in ("paper.sqlite", "live.sqlite")):
+        if not any((folder / name).exists() for name in ("paper.sqlite", "sandbox.sqlite", "live.sqlite")):
             return
     path = journal_path(folder)
     stamp = database.stamp(path)
