@@ -55,7 +55,7 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 
 def refusals(
-    plan: Plan, home: Path, environment: Mapping[str, str], *, config: Iterable[Path] = (), mounts: Path = MOUNTS
+    plan: Plan, home: Path, environment: Mapping[str, str], *, config: Iterable[Path] = (), mounts: Path | None = None
 ) -> list[str]:
     """Everything that speaks against trading real money with `plan` in the folder `home`: all of it at once, none where it may.
 
@@ -159,11 +159,11 @@ def secret_files(home: Path, environment: Mapping[str, str]) -> list[Path]:
     return list(dict.fromkeys((*(each for each in held if each.exists()), *named)))
 
 
-def filesystem(path: Path, mounts: Path = MOUNTS) -> str | None:
+def filesystem(path: Path, mounts: Path | None = None) -> str | None:
     """The kind of file system that `path` (or what there is above it) lies on, ``fuse.`` left out; None where it cannot be told."""
     there = next((each for each in (path.absolute(), *path.absolute().parents) if each.exists()), None)
     try:
-        text = mounts.read_text("utf-8", "surrogateescape")
+        text = (mounts or MOUNTS).read_text("utf-8", "surrogateescape")
     except OSError:
         return _mounted(there) if there is not None and sys.platform == "darwin" else None
     if there is None:
@@ -269,7 +269,7 @@ def _stops(plan: Plan, side: int) -> bool:
     return True
 
 
-def _disk(home: Path, mounts: Path) -> Iterator[str]:
+def _disk(home: Path, mounts: Path | None) -> Iterator[str]:
     kind = filesystem(home, mounts)
     if kind is not None and kind.lower() in REMOTE:
         yield (
