@@ -8,6 +8,7 @@ from typing import Any
 from enigma_core.errors import ContractError, PluginError
 from enigma_core.parts import (
     AccountGate,
+    Algorithm,
     Executor,
     Exit,
     Feed,
@@ -20,7 +21,7 @@ from enigma_core.parts import (
     Sizer,
     kind_of,
 )
-from enigma_core.testing import exits, feeds, gates, indicators, limits, live, settings, sizers, tasks
+from enigma_core.testing import algorithms, exits, feeds, gates, indicators, limits, live, settings, sizers, tasks
 from enigma_core.testing.finding import Finding, Inspection
 
 INSPECTORS: dict[type[Part], Callable[[Inspection, Any], None]] = {
@@ -30,6 +31,7 @@ INSPECTORS: dict[type[Part], Callable[[Inspection, Any], None]] = {
     AccountGate: gates.inspect_account,
     Sizer: sizers.inspect,
     Exit: exits.inspect,
+    Algorithm: algorithms.inspect,
     Feed: feeds.inspect,
     Executor: tasks.inspect_executor,
     Notifier: tasks.inspect_notifier,
