@@ -131,11 +131,16 @@ class Upkeep:
             text = "it is traded with cross margin or both ways: set isolated margin, one way, at the exchange"
         self._blocks.set(symbol, "margin", text)
 
-    async def funding(self) -> None:
-        """Settlements of what is held, and of what was held a moment ago, each once."""
+    def hold(self) -> None:
+        """Remember what is held now: funding is booked a while after it was due."""
         now = self._ports.wall() + self.offset
         for position in self._book.positions.values():
             self._lately[position.symbol] = (position.entry_ts, now)
+
+    async def funding(self) -> None:
+        """Settlements of what is held, and of what was held a moment ago, each once."""
+        self.hold()
+        now = self._ports.wall() + self.offset
         for symbol, (entered, last) in list(self._lately.items()):
             since = max(entered, self._funded.get(symbol, 0) - OVERLAP)
             for row in await self._ask(self._api.settled(symbol, since)):

@@ -255,6 +255,7 @@ class LiveAccount:
         """Have the engine take reports in, as one step; what it no longer wants then is called off."""
         if not reports or self._tell is None:
             return None
+        self.upkeep.hold()
         written = self._tell(list(reports))
         for symbol in dict.fromkeys(getattr(r, "symbol", "") or getattr(getattr(r, "order", None), "symbol", "") for r in reports):
             if symbol:
