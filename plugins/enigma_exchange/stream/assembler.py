@@ -24,7 +24,7 @@ from enigma_exchange.stream.sanity import BAND, Sanity
 
 BookKind = Literal["off", "best", "5", "50", "full"]
 
-STALE_MARK = 10_000
+STALE_MARK = 4_000
 """Marks are pushed every second: silent for so long (ms), they are asked for."""
 
 STALE_BOOK = 20_000
@@ -38,6 +38,9 @@ AGAIN = 30_000
 
 LOOK = 1_000
 """Between two looks (ms) at what is stale."""
+
+SPARSE = 10_000
+"""At either end of a bar (ms): where marks were not seen for longer, they do not say what it can have been."""
 
 REMEMBERED = 512
 """Trades of a symbol that are told apart by their ids."""
@@ -152,7 +155,7 @@ class Assembler:
         self._seen = {symbol: _Seen(contract, now, Sanity(band)) for symbol, contract in contracts.items()}
         self._by_code = {seen.contract.code: seen for seen in self._seen.values()}
         self._out = Outgoing()
-        self._unread: set[str] = set()
+        self._unread: dict[str, None] = {}
         self._marks_wanted = False
         self._marks_at = now
         self._looked = 0
@@ -187,6 +190,10 @@ class Assembler:
                 topics.append(f"{BOOKS[self._book]}:{code}")
             found[symbol] = topics
         return found
+
+    def code(self, symbol: str) -> str:
+        """What KuCoin calls a symbol."""
+        return self._seen[symbol].contract.code
 
     # what comes in
 
@@ -257,7 +264,7 @@ class Assembler:
             if 0 <= was < answer.sequence and not seen.level2.broken:
                 self._stall(seen, now)
             seen.book_at = now
-            self._unread.add(wanted.symbol)
+            self._unread[wanted.symbol] = None
             return
         if seen.sequence >= 0 and answer.sequence > seen.sequence and now - seen.book_at > STALE_BOOK:
             # the book has moved, and the stream has not said so
@@ -376,7 +383,7 @@ class Assembler:
             self.dropped.old += 1
             return
         seen.sequence, seen.book_at, seen.pending = sequence, now, message.data
-        self._unread.add(seen.contract.symbol)
+        self._unread[seen.contract.symbol] = None
 
     def _change(self, seen: _Seen, message: Message, now: int) -> None:
         change = msgspec.json.decode(message.data, type=data.Change)
@@ -390,7 +397,7 @@ class Assembler:
                 self._depths[seen.contract.symbol] = None
             return
         seen.book_at = now
-        self._unread.add(seen.contract.symbol)
+        self._unread[seen.contract.symbol] = None
 
     # what they come to
 
@@ -420,14 +427,14 @@ class Assembler:
 
     def _in_range(self, row: Row, marks: list[float] | None) -> bool:
         """Whether a bar stays near the marks of its time, where they were followed all through it."""
-        if marks is None or marks[2] > row.ts + STALE_MARK or marks[3] < row.ts + self._length - STALE_MARK:
+        if marks is None or marks[2] > row.ts + SPARSE or marks[3] < row.ts + self._length - SPARSE:
             return True
         return marks[0] * (1 - self._band) <= row.low and row.high <= marks[1] * (1 + self._band)
 
     def _flush(self, now: int) -> None:
         """Books that were not told of for a while."""
         for symbol in [s for s in self._unread if now - self._seen[s].shown >= self._every]:
-            self._unread.discard(symbol)
+            del self._unread[symbol]
             seen = self._seen[symbol]
             try:
                 if self._book == "full":

@@ -16,8 +16,8 @@ GRACE = 700
 PATIENCE = 3_000
 """After a close (ms) until its moment is over without the bars that are not there."""
 
-CATCHING_UP = 60_000
-"""After an interruption (ms): for moments that have gone by, as there is much to ask."""
+CATCHING_UP = 20_000
+"""For moments that went by during an interruption: after its end, or REST's last answer (ms), as there may be much to ask."""
 
 GAP = 15_000
 """After a close (ms) until a bar that the exchange does not list does not exist."""
@@ -104,7 +104,7 @@ class Closing:
         self._symbols = {symbol: _Symbol(open_, units[symbol]) for symbol, open_ in last.items()}
         self._moment = min((s.last for s in self._symbols.values()), default=now // length * length - length) + 2 * length
         """The close that comes next."""
-        self._resumed = now
+        self._resumed = self._heard = now
         self._down = False
 
     @property
@@ -165,6 +165,7 @@ class Closing:
         """REST's answer. `sane` are the opens of those bars that may be believed, None for all of them."""
         one = self._symbols[asked.symbol]
         one.asked = False
+        self._heard = now
         found: dict[int, Row] = {}
         for row in rows:
             if not asked.start <= row.ts < asked.end or row.ts % self.length:
@@ -220,7 +221,7 @@ class Closing:
             return True
         if self._down:
             return False
-        if now >= (moment + PATIENCE if moment > self._resumed else self._resumed + CATCHING_UP):
+        if now >= (moment + PATIENCE if moment > self._resumed else max(self._resumed, self._heard) + CATCHING_UP):
             return True
         # who was not there the last time is not waited for, unless all were
         waited = [ok for ok, one in zip(resolved, self._symbols.values(), strict=True) if not one.missed]
