@@ -15,7 +15,7 @@ from decimal import Decimal
 import msgspec
 
 from enigma_core.market import BarsClosed, BookSeen, Funding, MarketEvent, MarkSeen
-from enigma_core.model import ASKED, NOISE, ZERO, Bar, Fill, Funded, Instrument, Order, OrderEnded, Purpose, Side, money
+from enigma_core.model import ASKED, NOISE, ZERO, Bar, Fill, Funded, Instrument, Order, OrderEnded, OrderSeen, Purpose, Side, money
 from enigma_core.parts import Report
 from enigma_core.plan import Costs
 
@@ -244,6 +244,13 @@ class SimulatedVenue:
         held.entered = entered
         held.liquidation = liquidation_price(float(price), side, leverage, self.instruments[symbol])
 
+    def resume(self, order: Order, left: Decimal, *, rests: bool) -> None:
+        """Take over an entry from a journal, with what is left of it; `rests`: it has met the market already, and waits."""
+        self._known.add(order.id)
+        held = self.held.setdefault(order.symbol, Held())
+        waiting = held.resting if rests else held.arriving if order.resting else held.market
+        waiting.append(msgspec.structs.replace(order, quantity=left))
+
     def answers(self) -> Iterator[Report]:
         """What submitted orders and cancels met at once: no fills here, where they come from bars."""
         while self._ended:
@@ -339,6 +346,7 @@ class SimulatedVenue:
         if left and order.lasts != "IOC":
             # in its place before anybody hears of the fill, and may call it off
             held.resting.append(msgspec.structs.replace(order, quantity=left))
+            yield OrderSeen(ts=ts, order_id=order.id, symbol=order.symbol, state="working")
         if size:
             assert order.price is not None
             worse = self.slips(price, order.side, self.instruments[order.symbol])

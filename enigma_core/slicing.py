@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import msgspec
 
 from enigma_core.faults import raised
-from enigma_core.market import BarsClosed, Market, MarketEvent
-from enigma_core.model import ZERO, Fill, Instrument, Order, OrderEnded, Purpose, Sliced
+from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, TickerSeen
+from enigma_core.matching import SimulatedVenue
+from enigma_core.model import ZERO, Fill, Instrument, Order, OrderEnded, OrderSeen, Purpose, Sliced
 from enigma_core.parts import Account, Advice, Algorithm, Command, Piece, RemoteVenue, Report, Slice, Tell, Venue, Work
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ PAUSE = 1_000
 class Sent:
     """A slice and what became of it."""
 
-    __slots__ = ("filled", "leaving", "order", "working")
+    __slots__ = ("filled", "leaving", "order", "seen", "working")
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.filled = ZERO
         self.working = True
+        self.seen = False
+        """The venue has said that it works there."""
         self.leaving = False
         """Its cancelling was asked for."""
 
@@ -121,6 +124,10 @@ class Slices:
             job = self.jobs.get(record.order_id)
             if job is not None and record.slice in job.parts and job.fill(record.slice, record.quantity):
                 del self.jobs[record.order_id]
+        elif type(record) is OrderSeen:
+            for job in self.jobs.values():
+                if record.order_id in job.parts:
+                    job.parts[record.order_id].seen = record.state == "working"
         elif type(record) is OrderEnded:
             if self.jobs.pop(record.order_id, None) is not None:
                 return
@@ -155,10 +162,8 @@ class Slicer:
         markets: Mapping[str, Market],
         account: Account,
         before: Slices | None = None,
-        *,
-        remote: bool = False,
     ) -> None:
-        """`before`: entries that are worked already. A venue that is not remote is given their slices again."""
+        """`before`: entries that are worked already. A simulated venue is given their slices again; another one knows them."""
         self._venue = venue
         self._algorithm = algorithm
         self._instruments = instruments
@@ -167,14 +172,16 @@ class Slicer:
         self._now = 0
         self._jobs: dict[str, Job] = before.jobs if before is not None else {}
         self._parents: dict[str, str] = {part: name for name, job in self._jobs.items() for part in job.parts}
-        self._stirred: dict[str, None] = dict.fromkeys(self._jobs)
+        self._stirred: dict[str, None] = {}
         """Jobs with news, in the order they came."""
         self._told: list[Report] = []
-        if not remote:
-            for job in self._jobs.values():
-                for part in job.parts.values():
-                    if part.working:
-                        venue.submit(msgspec.structs.replace(part.order, quantity=part.left))
+        for job in self._jobs.values():
+            last = max([job.order.ts, *(part.order.ts for part in job.parts.values())])
+            self._now = max(self._now, last)
+            job.again = last + 1
+            for part in job.parts.values():
+                if part.working and isinstance(venue, SimulatedVenue):
+                    venue.resume(part.order, part.left, rests=part.seen)
 
     # what the engine wants
 
@@ -219,10 +226,12 @@ class Slicer:
                 return
 
     def match(self, event: MarketEvent) -> Iterator[Report]:
-        """The venue's answers to a market event, then what algorithms make of it."""
+        """The venue's answers to a market event, then what algorithms make of it; funding and turnover are no news to them."""
         self._now = max(self._now, event.ts)
         for report in self._venue.match(event):
             yield self._hear(report)
+        if isinstance(event, FundingSeen | TickerSeen):
+            return
         symbols = event.bars.keys() if isinstance(event, BarsClosed) else {event.symbol}
         if isinstance(event, BarsClosed):
             for symbol, bar in event.bars.items():
@@ -267,9 +276,6 @@ class Slicer:
     def doubt(self, reason: str) -> None:
         cast(RemoteVenue, self._venue).doubt(reason)
 
-    def doubt(self, reason: str) -> None:
-        cast(RemoteVenue, self._venue).doubt(reason)
-
     async def close(self) -> None:
         await cast(RemoteVenue, self._venue).close()
 
@@ -292,6 +298,9 @@ class Slicer:
     def _ended(self, job: Job, part: Sent, ended: OrderEnded) -> None:
         part.working = False
         self._stirred[job.order.id] = None
+        if ended.state == "expired":
+            # nobody can be sure that it never fills: what it was to do is not sent again
+            self._give_up(job, ended.reason)
         if ended.state != "rejected":
             return
         job.reason = ended.reason

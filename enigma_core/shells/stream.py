@@ -359,9 +359,7 @@ class Session:
         assert self.plan.executor is not None
         for market in self._markets.values():
             market.profile = market.profile or Profile()
-        self._slicer = Slicer(
-            venue, algorithm, self._instruments, self._markets, self.book, self._worked, remote=self.plan.executor.remote
-        )
+        self._slicer = Slicer(venue, algorithm, self._instruments, self._markets, self.book, self._worked)
         return self._slicer
 
     def _recorded(self, kind: str, name: str) -> bool:

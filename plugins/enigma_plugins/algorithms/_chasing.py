@@ -33,7 +33,8 @@ class Chase(msgspec.Struct, frozen=True, kw_only=True):
         if len(waiting) < sum(piece.working for piece in work.pieces):
             # the rest is on its way to the market already
             return Advice(cancel=waiting, over=True)
-        if now >= end or market.book is None:
+        blind = market.book is None and all(piece.order.price is None for piece in work.pieces)
+        if now >= end or blind:
             return self._finish(work, waiting, late=now > end + GRACE)
         book = fresh(market, now, self.max_age)
         price = own_side(book, work.order.side, work.instrument) if book is not None else None
