@@ -270,7 +270,7 @@ def test_damage_is_a_sentence_with_a_remedy(tmp_path: Path) -> None:
     file.write_bytes(b"nothing of the kind" * 100)
     with pytest.raises(DataError, match="is damaged"):
         CandleStore(file, "one")
-    found = []
+    found: list[int] = []
     for at in range(200_000, len(whole), len(whole) // 7):
         file.write_bytes(whole[:at] + bytes(b ^ 0xFF for b in whole[at : at + 64]) + whole[at + 64 :])
         with contextlib.ExitStack() as stack, contextlib.suppress(DataError):
