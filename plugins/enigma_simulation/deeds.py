@@ -1,0 +1,245 @@
+"""What a scenario's deeds do to a world."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from enigma_core.model import CloseWanted, StateSet
+from enigma_sandbox.exchange import Spell
+from enigma_simulation.scenario import Deed
+from enigma_simulation.world import World
+
+
+async def befall(world: World) -> None:
+    """All deeds of the world's scenario, each in its time."""
+    for deed in world.scenario.deeds:
+        wait = deed.at - world.loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        world.witness.now = world.loop.time()
+        if deed.what not in ("alert", "gap", "depth"):
+            world.trace("deed", deed.what)
+        do(world, deed)
+
+
+def do(world: World, deed: Deed) -> None:
+    """One deed, now. What takes its time goes on by itself."""
+    DEEDS[deed.what](world, deed.values)
+    world.look()
+
+
+def _gap(world: World, values: dict[str, Any]) -> None:
+    world.prices.gap(values["symbol"], values["share"])
+
+
+def _depth(world: World, values: dict[str, Any]) -> None:
+    world.prices.lines[values["symbol"]].depth = values["depth"]
+
+
+def _alert(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.alert(values))
+
+
+def _spell(world: World, values: dict[str, Any]) -> None:
+    values = dict(values)
+    lasts = values.pop("lasts")
+    world.exchange.faults.add(Spell(**values, until=world.there() + round(lasts * 1000)))
+
+
+def _fault(world: World, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(world.exchange.faults, name, value)
+
+
+def _outage(world: World, values: dict[str, Any]) -> None:
+    _fault(world, values)
+    for name, value in values.items():
+        (world.outages.add if value else world.outages.discard)(name)
+
+
+def _clog(world: World, values: dict[str, Any]) -> None:
+    world.pipes.clog(values["channel"])
+
+
+def _free(world: World, values: dict[str, Any]) -> None:
+    world.pipes.free(values["channel"])
+
+
+# by hand
+
+
+def _code(world: World, symbol: str) -> str:
+    return next(c.symbol for c in world.contracts if c.instrument.symbol == symbol)
+
+
+def _trade(world: World, symbol: str, signed: Decimal, *, reduces: bool, client: str = "") -> Decimal:
+    """A market order by hand; contracts it has changed what is held by, signed."""
+    before = world.truth.held(symbol)
+    body = {
+        "clientOid": client or f"hand-{world.events}",
+        "symbol": _code(world, symbol),
+        "side": "buy" if signed > 0 else "sell",
+        "type": "market",
+        "size": int(abs(signed)),
+        "leverage": 5,
+        "marginMode": "ISOLATED",
+        "reduceOnly": reduces,
+    }
+    world.by_hand("POST", "/api/v1/orders", body=body)
+    return world.truth.held(symbol) - before
+
+
+def _hand_close(world: World, values: dict[str, Any]) -> None:
+    _take_off(world, values["symbol"], Decimal(1))
+
+
+def _hand_reduce(world: World, values: dict[str, Any]) -> None:
+    _take_off(world, values["symbol"], Decimal("0.5"))
+
+
+def _take_off(world: World, symbol: str, share: Decimal) -> None:
+    for name in (symbol, *world.prices.lines):
+        held = world.truth.held(name)
+        off = (held * share).to_integral_value()
+        if off and not world.witness.foreign.get(name):
+            _trade(world, name, -off, reduces=True)
+            return
+
+
+def _hand_cancel_stop(world: World, values: dict[str, Any]) -> None:
+    stops = [order for order in world.truth.our_live() if order.waits]
+    if stops:
+        world.by_hand("DELETE", f"/api/v1/orders/{stops[-1].id}")
+
+
+def _hand_open(world: World, values: dict[str, Any]) -> None:
+    symbol = values["symbol"]
+    if not world.truth.held(symbol) and not world.truth.our_live(symbol):
+        _foreign(world, symbol, _trade(world, symbol, Decimal(3), reduces=False))
+
+
+def _foreign(world: World, symbol: str, signed: Decimal) -> None:
+    foreign = world.witness.foreign
+    foreign[symbol] = foreign.get(symbol, Decimal(0)) + signed
+
+
+def _another(world: World, values: dict[str, Any]) -> None:
+    """An engine on another host trades this account."""
+    symbol = values["symbol"]
+    _foreign(world, symbol, _trade(world, symbol, Decimal(2), reduces=False, client=f"enigma-{'z' * 20}{world.events:06d}"))
+
+
+def _press(button: str, *names: str) -> Callable[[World, dict[str, Any]], None]:
+    def press(world: World, values: dict[str, Any]) -> None:
+        given = {name: _code(world, values["symbol"]) if name == "symbol" else values[name] for name in names}
+        world.exchange.press(button, **given)
+
+    return press
+
+
+def _money(amount: int) -> Callable[[World, dict[str, Any]], None]:
+    def move(world: World, values: dict[str, Any]) -> None:
+        world.exchange.press("deposit" if amount > 0 else "withdraw", amount=Decimal(abs(amount)))
+
+    return move
+
+
+def _taken(button: str) -> Callable[[World, dict[str, Any]], None]:
+    """The exchange itself ends a position of ours."""
+
+    def take(world: World, values: dict[str, Any]) -> None:
+        for name in (values["symbol"], *world.prices.lines):
+            if world.truth.held(name) and not world.witness.foreign.get(name):
+                world.exchange.press(button, symbol=_code(world, name))
+                return
+
+    return take
+
+
+# the process and its operator
+
+
+def _crash(world: World, values: dict[str, Any]) -> None:
+    world.die()
+
+
+def _restart(world: World, values: dict[str, Any]) -> None:
+    world.current.stop.set()
+
+
+def _freeze(world: World, values: dict[str, Any]) -> None:
+    world.freeze(values["seconds"])
+
+
+def _disk(world: World, values: dict[str, Any]) -> None:
+    world.fill_disk()
+
+
+def _halt(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.halt())
+
+
+def _halt_by_file(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.halt(by_file=True))
+
+
+def _reduce_only(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.tell(lambda ts: StateSet(ts=ts, state="REDUCE_ONLY", reason="an operator wants it")))
+
+
+def _resume(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.resume())
+
+
+def _close(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.tell(lambda ts: CloseWanted(ts=ts, symbol=values["symbol"], reason="an operator wants it")))
+
+
+def _jump(world: World, values: dict[str, Any]) -> None:
+    world.offset += values["ms"]
+
+
+def _stall(world: World, values: dict[str, Any]) -> None:
+    world.stalled = True
+
+
+def _flow(world: World, values: dict[str, Any]) -> None:
+    world.stalled = False
+
+
+DEEDS: dict[str, Callable[[World, dict[str, Any]], None]] = {
+    "gap": _gap,
+    "depth": _depth,
+    "alert": _alert,
+    "spell": _spell,
+    "fault": _fault,
+    "outage": _outage,
+    "clog": _clog,
+    "free": _free,
+    "hand_close": _hand_close,
+    "hand_reduce": _hand_reduce,
+    "hand_cancel_stop": _hand_cancel_stop,
+    "hand_open": _hand_open,
+    "another": _another,
+    "deposit": _money(1_500),
+    "withdraw": _money(-700),
+    "liquidate": _taken("liquidate"),
+    "deleverage": _taken("deleverage"),
+    "pause": _press("pause", "symbol"),
+    "unpause": _press("resume", "symbol"),
+    "crash": _crash,
+    "restart": _restart,
+    "freeze": _freeze,
+    "disk": _disk,
+    "halt": _halt,
+    "halt_by_file": _halt_by_file,
+    "reduce_only": _reduce_only,
+    "resume": _resume,
+    "close": _close,
+    "jump": _jump,
+    "stall": _stall,
+    "flow": _flow,
+}
