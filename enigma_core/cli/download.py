@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ DAYS = 90.0
 
 PAGE = 5_000
 """Bars asked for at a time: what a kill may lose, and how often the progress is told."""
+
+SETTLED = 600_000
+"""How old (ms) the end of a bar must be for nobody to correct it any more."""
 
 FORMATS = ("csv", "parquet")
 
@@ -124,7 +128,10 @@ def download(
         _exportable(export, form)
 
     from enigma_core.candle_store import CandleStore
+    from enigma_core.home import home_path
 
+    # a feed that keeps what it fetches does so in the same folder
+    os.environ["ENIGMA_HOME"] = str(home_path(home))
     with CandleStore.of(source.identity(), home) as store:
         series, notes = _fetched(source, store, symbols, wanted, (start, end), again, not as_json)
         funding: dict[str, Any] = {}
@@ -202,13 +209,18 @@ def _fetched(
                     bars = feed.history(symbol, timeframe, *page)
                 except DataError as error:
                     raise DataError(f"{error} (what came before is kept: the same command goes on from there)") from error
-                changed += store.write(bars, page)
+                # what is still young may be corrected, or told late: the next time asks for it again
+                changed += store.write(bars, (page[0], min(page[1], int(bucket_start(_settled(), timeframe)))))
                 progress.done((page[1] - page[0]) // milliseconds(timeframe))
             found.append(_series(store, symbol, timeframe, span, before, changed))
     empty = [f"{one['symbol']} {one['timeframe']}" for one in found if not one["bars"]]
     if empty:
         notes.append(f"there are no bars of {', '.join(empty)} in this time")
     return found, notes
+
+
+def _settled() -> int:
+    return int(time.time() * 1000) - SETTLED
 
 
 def _pages(spans: Sequence[Span], size: int) -> Iterator[Span]:
@@ -248,13 +260,13 @@ def _funding(feed: Feed, store: CandleStore, symbols: Sequence[str], span: Span,
     without = []
     for symbol in symbols:
         if again or store.missing_funding(symbol, *span):
-            settled = feed.funding(symbol)
+            settled = feed.settlements(symbol, *span)
             if settled is None:
                 without.append(symbol)
                 continue
             first, last = np.searchsorted(settled.ts, span)
             part = msgspec.structs.replace(settled, ts=settled.ts[first:last], rate=settled.rate[first:last])
-            store.write_funding(symbol, part, span)
+            store.write_funding(symbol, part, (span[0], min(span[1], _settled())))
         kept = store.funding(symbol, *span)
         found[symbol] = {"settlements": 0 if kept is None else len(kept.ts)}
     return found, [f"funding: the feed has none of {', '.join(without)}"] if without else []

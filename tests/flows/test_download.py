@@ -180,6 +180,15 @@ def test_a_bar_that_is_still_open_is_left_until_it_is_over(store: CandleStore) -
     assert Venue.asked[1:] == [(100 * STEP, 101 * STEP)]
 
 
+def test_the_newest_bars_are_asked_for_again_until_nobody_corrects_them(store: CandleStore) -> None:
+    now = int(time.time() * 1000) // STEP * STEP
+    (found,) = fetched(Venue(holes=(now - STEP,)), store, (now - 100 * STEP, now))
+    assert found["bars"] == 99
+    (found,) = fetched(Venue(), store, (now - 100 * STEP, now))
+    assert (found["bars"], found["new"]) == (100, 1)
+    assert now - Venue.asked[1][0] <= 4 * STEP
+
+
 def test_funding_is_kept_for_the_time_that_was_asked(store: CandleStore) -> None:
     found, notes = _funding(Venue(), store, (BTC,), (28_800_000, 10 * 28_800_000), False)
     assert (found, notes) == ({BTC: {"settlements": 9}}, [])
