@@ -50,7 +50,7 @@ class Pipes:
 
 
 class Network:
-    """One engine's way to the exchange. Once `dead`, nothing more leaves and nothing arrives; what is under way still gets there."""
+    """One engine's way to the exchange. Once `dead` nothing more leaves or arrives; what is under way gets there."""
 
     def __init__(self, world: World, random: Random) -> None:
         self._world = world

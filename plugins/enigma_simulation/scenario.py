@@ -90,20 +90,17 @@ def scenario(seed: int) -> Scenario:
     deeds = [*_market(random, ends), *_alerts(random, ends)]
     kinds = ["spell", "state", "outage", "clog", "hand", "process", "operator", "clock", "feed"]
     weights = [7, 4, 2, 4, 4, 4, 2, 1, 2]
-    chosen: list[str] = []
+    names: list[str] = []
     crash_at = None
-    if weather != "calm":
-        for _ in range(1 if weather == "single" else random.randint(2, 5)):
-            chosen.append(random.choices(kinds, weights)[0])
-        for kind in chosen:
-            found, name, crash = _trouble(kind, random, ends)
-            deeds += found
-            crash_at = crash if crash is not None else crash_at
-            chosen[chosen.index(kind)] = name
+    for _ in range({"calm": 0, "single": 1, "storm": random.randint(2, 5)}[weather]):
+        found, name, crash = _trouble(random.choices(kinds, weights)[0], random, ends)
+        deeds += found
+        names.append(name)
+        crash_at = crash_at if crash is None else crash
     return Scenario(
         seed=seed,
         weather=weather,
-        faults=tuple(chosen),
+        faults=tuple(names),
         deeds=tuple(sorted(deeds, key=lambda deed: deed.at)),
         ends=ends,
         over=ends + 75.0,

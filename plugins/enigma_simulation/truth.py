@@ -33,8 +33,7 @@ class Truth:
 
     def live(self, symbol: str | None = None) -> Iterator[Order]:
         """Orders that something may still come of."""
-        for order in self._exchange.working(self._codes[symbol] if symbol else None):
-            yield order
+        yield from self._exchange.working(self._codes[symbol] if symbol else None)
 
     def our_live(self, symbol: str | None = None) -> list[Order]:
         return [order for order in self.live(symbol) if ours(order.client_id)]
