@@ -42,6 +42,7 @@ from enigma_core.model import (
     Marked,
     Order,
     OrderEnded,
+    OrderSeen,
     Purpose,
     Sliced,
     StateSet,
@@ -272,14 +273,14 @@ class Session:
         """The account as the journal has it; the newest word on each symbol's funding."""
         known = False
         announced = {}
-        for record in journal.replay(without=[kind for kind in BESIDE if kind not in ("voted", "sliced")]):
+        for record in journal.replay(without=[kind for kind in BESIDE if kind not in ("voted", "sliced", "order_seen")]):
             self._worked.see(record)
             if type(record) is FundingSeen:
                 announced[record.symbol] = record
             elif type(record) is Voted:
                 if record.symbol in self._markets:
                     self._markets[record.symbol].cast(record)
-            elif type(record) is Sliced:
+            elif type(record) in (Sliced, OrderSeen):
                 continue
             elif type(record) is not Started:
                 if type(record) is OrderEnded and _closes(self.book, record):
