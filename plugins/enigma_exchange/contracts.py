@@ -13,6 +13,7 @@ from enigma_core.model import Instrument
 from enigma_exchange.naming import symbol_of
 
 FUNDING_MS = 28_800_000
+MINUTE = 60_000
 PERPETUAL = "FFWCSX"
 
 
@@ -78,7 +79,8 @@ def contract_of(row: Mapping[str, Any], now: int) -> Contract | None:
         max_quantity=exact(most) if most else None,
     )
     ahead = row.get("nextFundingRateTime")
-    settles = row.get("nextFundingRateDateTime") or (now + int(ahead) if ahead is not None else 0)
+    # only what remains is said: rounded, the same settlement has the same time in every answer
+    settles = row.get("nextFundingRateDateTime") or (round((now + int(ahead)) / MINUTE) * MINUTE if ahead is not None else 0)
     return Contract(
         code=str(row["symbol"]),
         instrument=instrument,
