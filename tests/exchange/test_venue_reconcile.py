@@ -158,7 +158,7 @@ def test_x22_a_position_held_at_another_leverage_blocks_its_symbol() -> None:
         desk = await LiveDesk().start()
         desk.exchange.leverage_shown = Decimal(20)
         await desk.entered()
-        await desk.until(lambda: "20x" in desk.book.blocked(BTC), 10)
+        await desk.until(lambda: "20.00x" in desk.book.blocked(BTC), 10)
 
     live(scene)
 

@@ -865,9 +865,9 @@ class LiveAccount:
         text = ""
         if not one.isolated:
             text = "its position is held with cross margin; set it to isolated at the exchange"
-        elif one.leverage and abs(one.leverage - leverage) > Decimal("0.5"):
+        elif one.leverage and abs(one.leverage - leverage) > Decimal("0.5") + leverage * Decimal("0.1"):
             # the exchange works its leverage out of margin and worth: small differences are that
-            text = f"its position is held at {one.leverage}x, not the {leverage}x that were ordered"
+            text = f"its position is held at {one.leverage:.2f}x, not the {leverage}x that were ordered"
         self.blocks.set(symbol, "held", text)
 
     def _again(self, seconds: float) -> None:

@@ -1,0 +1,119 @@
+"""ccxt as it is used here: a client for what is public and one for the account, so that an order never waits behind market data.
+
+ccxt itself never tries again, never waits for a quota of its own, and logs nothing. Every request goes through `Caller.call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import msgspec
+
+from enigma_exchange.hosts import Hosts
+from enigma_exchange.outcomes import outcome
+from enigma_exchange.port import ExchangeError, Throttled, Unclear
+from enigma_exchange.quota import Lane, Quota, weight
+
+SPOT_LIMIT = 4000.0
+"""Weight that KuCoin allows the pool of the spot host within 30 s."""
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What signs requests. It does not show itself."""
+
+    key: str
+    secret: str
+    passphrase: str
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+
+def client(hosts: Hosts, credentials: Credentials | None, timeout: float) -> Any:
+    """An unmodified `ccxt.async_support.kucoinfutures` that speaks to `hosts`. `timeout` in seconds."""
+    # its import takes a second, and only who trades needs it
+    import ccxt.async_support as ccxt  # type: ignore[import-untyped]
+
+    logging.getLogger("ccxt").setLevel(logging.WARNING)
+    settings: dict[str, Any] = {
+        "options": {"uta": False, "hf": False},
+        "timeout": round(timeout * 1000),
+        "enableRateLimit": False,
+        "verbose": False,
+        "aiohttp_trust_env": not hosts.local,
+    }
+    if credentials is not None:
+        settings |= {"apiKey": credentials.key, "secret": credentials.secret, "password": credentials.passphrase}
+    made = ccxt.kucoinfutures(settings)
+    made.has["fetchCurrencies"] = False
+    # nobody is to be paid for what we trade
+    made.options["partner"] = {"spot": {}, "future": {}}
+    made.options["maxRetriesOnFailure"] = 0
+    for name, value in made.urls["api"].items():
+        if isinstance(value, str):
+            made.urls["api"][name] = hosts.futures if name.startswith("futures") else hosts.spot
+    assert made.safe_integer(made.options, "maxRetriesOnFailure", 0) == 0, "a request must be made once"
+    return made
+
+
+class Caller:
+    """Makes requests of one client, each through its pool's quota and once. Raises `ExchangeError` and nothing else."""
+
+    def __init__(self, made: Any, timeout: float) -> None:
+        self.client = made
+        self.futures = Quota()
+        self.spot = Quota(SPOT_LIMIT)
+        self._timeout = timeout
+
+    async def call(self, lane: Lane, method: str, path: str, request: Callable[[], Awaitable[Any]], *, spot: bool = False) -> Any:
+        """What `request` answers. It is made when the quota lets it, `lane` first come first."""
+        quota = self.spot if spot else self.futures
+        await quota.take(lane, weight(method, path))
+        try:
+            async with asyncio.timeout(2 * self._timeout):
+                answer = await request()
+        except TimeoutError:
+            raise Unclear("it was not answered in time") from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, its meaning is looked up
+            found = outcome(error, self._after())
+            if isinstance(found, Throttled) and found.code == "429000":
+                quota.throttled(found.after)
+            raise found from None
+        self._headers(quota)
+        return answer
+
+    def _headers(self, quota: Quota) -> None:
+        """Others may draw on the same pool."""
+        headers = cast("dict[str, str] | None", self.client.last_response_headers) or {}
+        low = {name.lower(): value for name, value in headers.items()}
+        try:
+            quota.told(limit=float(low["gw-ratelimit-limit"]), remaining=float(low["gw-ratelimit-remaining"]))
+        except (KeyError, ValueError):
+            return
+
+    def _after(self) -> float:
+        """Seconds until the quota begins anew, as the last answer says."""
+        headers = cast("dict[str, str] | None", self.client.last_response_headers) or {}
+        low = {name.lower(): value for name, value in headers.items()}
+        try:
+            return min(max(float(low["gw-ratelimit-reset"]) / 1000, 0.1), 60.0)
+        except (KeyError, ValueError):
+            return 1.0
+
+
+async def closed(made: Any) -> None:
+    """Let a client go."""
+    try:
+        async with asyncio.timeout(5):
+            await made.close()
+    except (TimeoutError, ExchangeError, OSError):
+        return
+
+
+def milliseconds() -> int:
+    """The wall's time."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,401 @@
+"""A KuCoin Futures account by unmodified ccxt: orders by its unified calls, reads by KuCoin's own endpoints, to lose no digit.
+
+Each method is one request, or one a page, made once. What comes of it is said in the words of `enigma_exchange.port`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from enigma_exchange.contracts import contracts_of
+from enigma_exchange.hosts import Hosts
+from enigma_exchange.port import (
+    Absent,
+    Balance,
+    ExchangeError,
+    Held,
+    KeyRights,
+    Listed,
+    Moved,
+    Nudge,
+    OrderState,
+    Placing,
+    Settled,
+    Traded,
+    Unclear,
+)
+from enigma_exchange.quota import Lane
+from enigma_exchange.stream.frames import Message, Token, token_of
+from enigma_exchange.stream.line import Line
+from enigma_exchange.wire import reading
+from enigma_exchange.wire.clients import Caller, Credentials, client, closed, milliseconds
+
+T = TypeVar("T")
+
+PAGE = 100
+"""Rows that are asked for at once."""
+
+PAGES = 100
+"""Pages of one question at most."""
+
+MODE_LASTS = 60.0
+"""Seconds for which the account's position mode is taken as read."""
+
+FILLS_DAYS = 6.9
+"""The longest stretch of fills that may be asked for at once; KuCoin's limit is 7 days."""
+
+NONSENSE = (LookupError, TypeError, ValueError, ArithmeticError)
+
+PRIVATE = ("/contractMarket/tradeOrders", "/contractMarket/advancedOrders", "/contract/positionAll")
+
+
+class KucoinAccount:
+    """`enigma_exchange.port.Account` of one key. `timeout` of a request in seconds; `currency` is what is settled in."""
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        credentials: Credentials,
+        *,
+        timeout: float = 3.0,
+        currency: str = "USDT",
+        wall: Callable[[], int] = milliseconds,
+    ) -> None:
+        self._hosts, self._credentials = hosts, credentials
+        self._timeout, self._currency, self._wall = timeout, currency, wall
+        self._trading: Caller | None = None
+        self._public: Caller | None = None
+        self._loading = asyncio.Lock()
+        self._symbols: dict[str, str] = {}
+        self._codes: dict[str, str] = {}
+        self._one_way: tuple[bool, float] | None = None
+
+    # orders
+
+    async def place(self, order: Placing) -> str:
+        trading = await self._ready()
+        kind = "limit" if order.kind == "limit" else "market"
+        quantity = int(order.quantity) if order.quantity == int(order.quantity) else float(order.quantity)
+        params: dict[str, Any] = {
+            "clientOid": order.client_id,
+            "leverage": order.leverage,
+            "marginMode": "isolated",
+            "reduceOnly": order.reduce_only,
+        }
+        if order.kind == "stop":
+            assert order.price is not None, "a stop has a price"
+            # ccxt reads the direction off the side, which is wrong for a target
+            params |= {"triggerPrice": f"{order.price:f}", "stop": "down" if order.falls else "up", "stopPriceType": "MP"}
+        if order.kind == "limit":
+            params |= {"postOnly": True} if order.post_only else {"timeInForce": order.lasts}
+        price = f"{order.price:f}" if kind == "limit" and order.price is not None else None
+        side = "buy" if order.side > 0 else "sell"
+        lane = Lane.EXIT if order.reduce_only else Lane.ORDER
+
+        def request() -> Awaitable[Any]:
+            return trading.client.create_order(order.symbol, kind, side, quantity, price, params)  # type: ignore[no-any-return]
+
+        answer = await trading.call(lane, "POST", "/api/v1/orders", request)
+        venue_id = answer.get("id") if isinstance(answer, dict) else None
+        if not venue_id:
+            raise Unclear("the answer names no order")
+        return str(venue_id)
+
+    async def cancel(self, symbol: str, venue_id: str = "", client_id: str = "", *, stop: bool = False) -> None:
+        trading = await self._ready()
+        params = {} if venue_id else {"clientOrderId": client_id}
+        path = "/api/v1/orders/" if venue_id else "/api/v1/orders/client-order/"
+        await trading.call(Lane.EXIT, "DELETE", path, lambda: trading.client.cancel_order(venue_id or None, symbol, params))
+
+    async def cancel_all(self, symbol: str | None = None) -> None:
+        trading = await self._ready()
+        made = trading.client
+        stops = {"symbol": self._code(symbol)} if symbol else {}
+        await trading.call(Lane.EXIT, "DELETE", "/api/v1/stopOrders", partial(made.futuresPrivateDeleteStopOrders, stops))
+        symbols = [symbol] if symbol else sorted({state.symbol for state in await self.working()})
+        for one in symbols:
+            # that of version 3 weighs 10; that of version 1 weighs 800
+            orders = {"symbol": self._code(one), "version": "v3"}
+            await trading.call(Lane.EXIT, "DELETE", "/api/v3/orders", partial(made.futuresPrivateDeleteOrders, orders))
+
+    async def find(self, symbol: str, client_id: str, *, stop: bool = False) -> OrderState:
+        trading = await self._ready()
+        if stop:
+            for row in await self._pages(trading, Lane.ORDER, "stopOrders", {"symbol": self._code(symbol)}):
+                if row.get("clientOid") == client_id:
+                    return self._read(partial(reading.order, row, self._symbols))
+        # one that has been triggered meanwhile is an order like any other
+        row = await trading.call(
+            Lane.ORDER,
+            "GET",
+            "/api/v1/orders/byClientOid",
+            lambda: trading.client.futuresPrivateGetOrdersByClientOid({"clientOid": client_id}),
+        )
+        data = _data(row)
+        if not data:
+            raise Absent("there is no such order")
+        return self._read(lambda: reading.order(data, self._symbols))
+
+    async def working(self) -> Sequence[OrderState]:
+        trading = await self._ready()
+        stops = await self._pages(trading, Lane.ACCOUNT, "stopOrders", {})
+        # after the stops: one that is triggered in between is found among the orders
+        rows = [*stops, *await self._pages(trading, Lane.ACCOUNT, "orders", {"status": "active"})]
+        found = self._read(lambda: [reading.order(row, self._symbols) for row in rows])
+        return list({state.venue_id: state for state in found}.values())
+
+    # what has traded, and what is held
+
+    async def fills(self, since: int) -> Sequence[Traded]:
+        trading = await self._ready()
+        rows: list[Mapping[str, Any]] = []
+        # a little ahead: their clock may be
+        last, step = self._wall() + 60_000, round(FILLS_DAYS * 86_400_000)
+        start = since
+        while start <= last:
+            until = min(start + step, last)
+            rows += await self._pages(trading, Lane.ACCOUNT, "fills", {"startAt": start, "endAt": until})
+            start = until + 1
+        found = self._read(lambda: [reading.trade(row, self._symbols) for row in rows])
+        return sorted(found, key=lambda t: t.ts)
+
+    async def held(self) -> Sequence[Held]:
+        trading = await self._ready()
+        params = {"currency": self._currency}
+        answer = await trading.call(
+            Lane.ACCOUNT, "GET", "/api/v1/positions", lambda: trading.client.futuresPrivateGetPositions(params)
+        )
+        rows = _data(answer)
+        if not isinstance(rows, list):
+            raise Unclear("the answer lists no positions")
+        return self._read(lambda: [one for row in rows if (one := reading.held(row, self._symbols)) is not None])
+
+    async def balance(self) -> Balance:
+        trading = await self._ready()
+        params = {"currency": self._currency}
+        answer = await trading.call(
+            Lane.ACCOUNT, "GET", "/api/v1/account-overview", lambda: trading.client.futuresPrivateGetAccountOverview(params)
+        )
+        return self._read(lambda: reading.balance(_data(answer)))
+
+    async def settled(self, symbol: str, since: int) -> Sequence[Settled]:
+        trading = await self._ready()
+        rows: list[Mapping[str, Any]] = []
+        params: dict[str, Any] = {"symbol": self._code(symbol), "startAt": since, "maxCount": PAGE}
+        for _ in range(PAGES):
+            answer = await trading.call(
+                Lane.ACCOUNT,
+                "GET",
+                "/api/v1/funding-history",
+                lambda: trading.client.futuresPrivateGetFundingHistory(dict(params)),
+            )
+            page = _data(answer)
+            new = page.get("dataList") or []
+            rows += new
+            if not page.get("hasMore") or not new:
+                break
+            params["offset"] = new[-1]["id"]
+        found = self._read(lambda: [reading.settled(row, self._symbols) for row in rows])
+        return sorted({row.id: row for row in found}.values(), key=lambda r: r.ts)
+
+    async def moved(self, since: int) -> Sequence[Moved]:
+        trading = await self._ready()
+        rows: list[Mapping[str, Any]] = []
+        params: dict[str, Any] = {"currency": self._currency, "startAt": since, "maxCount": 50}
+        for _ in range(PAGES):
+            answer = await trading.call(
+                Lane.ACCOUNT,
+                "GET",
+                "/api/v1/transaction-history",
+                lambda: trading.client.futuresPrivateGetTransactionHistory(dict(params)),
+            )
+            page = _data(answer)
+            new = page.get("dataList") or []
+            rows += new
+            if not page.get("hasMore") or not new:
+                break
+            params["offset"] = new[-1]["offset"]
+        found = self._read(lambda: [one for row in rows if (one := reading.moved(row)) is not None])
+        return sorted({row.id: row for row in found}.values(), key=lambda r: r.ts)
+
+    # what is allowed, and what is listed
+
+    async def rights(self) -> KeyRights:
+        trading = await self._ready()
+        answer = await trading.call(
+            Lane.ACCOUNT, "GET", "/api/v1/user/api-key", lambda: trading.client.privateGetUserApiKey(), spot=True
+        )
+        return self._read(lambda: reading.rights(_data(answer)))
+
+    async def listed(self) -> Mapping[str, Listed]:
+        await self._ready()
+        assert self._public is not None
+        public = self._public
+        answer = await public.call(
+            Lane.ACCOUNT, "GET", "/api/v1/contracts/active", lambda: public.client.futuresPublicGetContractsActive()
+        )
+        rows = _data(answer)
+        if not isinstance(rows, list) or not rows:
+            raise Unclear("the answer lists no contracts")
+        contracts = self._read(lambda: contracts_of(rows, self._wall()))
+        self._name(contracts)
+        return {symbol: reading.listed(contract) for symbol, contract in contracts.items()}
+
+    async def time(self) -> int:
+        trading = await self._ready()
+        answer = await trading.call(Lane.ACCOUNT, "GET", "/api/v1/timestamp", lambda: trading.client.futuresPublicGetTimestamp())
+        there = self._read(lambda: int(_data(answer)))
+        # requests are signed with the exchange's time
+        trading.client.options["timeDifference"] = self._wall() - there
+        return there
+
+    async def isolated(self, symbol: str) -> bool:
+        trading = await self._ready()
+        params = {"symbol": self._code(symbol)}
+        answer = await trading.call(
+            Lane.ACCOUNT,
+            "GET",
+            "/api/v2/position/getMarginMode",
+            lambda: trading.client.futuresPrivateGetPositionGetMarginMode(params),
+        )
+        return self._read(lambda: str(_data(answer)["marginMode"])) == "ISOLATED" and await self._is_one_way(trading)
+
+    async def isolate(self, symbol: str) -> None:
+        trading = await self._ready()
+        if not await self._is_one_way(trading):
+            self._one_way = None
+            await trading.call(
+                Lane.ORDER,
+                "POST",
+                "/api/v2/position/switchPositionMode",
+                lambda: trading.client.futuresPrivatePostPositionSwitchPositionMode({"positionMode": "0"}),
+            )
+        params = {"symbol": self._code(symbol), "marginMode": "ISOLATED"}
+        await trading.call(
+            Lane.ORDER,
+            "POST",
+            "/api/v2/position/changeMarginMode",
+            lambda: trading.client.futuresPrivatePostPositionChangeMarginMode(params),
+        )
+
+    async def _is_one_way(self, trading: Caller) -> bool:
+        now = time.monotonic()
+        if self._one_way is None or now - self._one_way[1] > MODE_LASTS:
+            answer = await trading.call(
+                Lane.ACCOUNT,
+                "GET",
+                "/api/v2/position/getPositionMode",
+                lambda: trading.client.futuresPrivateGetPositionGetPositionMode(),
+            )
+            self._one_way = (self._read(lambda: str(_data(answer)["positionMode"])) == "0", now)
+        return self._one_way[0]
+
+    # the private stream
+
+    async def listen(self, nudge: Callable[[Nudge], None]) -> None:
+        trading = await self._ready()
+
+        async def token() -> Token:
+            answer = await trading.call(
+                Lane.ACCOUNT, "POST", "/api/v1/bullet-private", lambda: trading.client.futuresPrivatePostBulletPrivate()
+            )
+            return self._read(lambda: token_of(_data(answer), uuid.uuid4().hex))
+
+        def see(message: Message) -> None:
+            if (hint := reading.nudge(message.subject, bytes(message.data), self._symbols)) is not None:
+                nudge(hint)
+
+        def gap(reason: str) -> None:
+            # nothing can be read of what is missed before the stream is there again
+            if not reason:
+                nudge(Nudge(topic="gap"))
+
+        await Line(token, PRIVATE, see, gap, private=True).run()
+
+    async def close(self) -> None:
+        for caller in (self._trading, self._public):
+            if caller is not None:
+                await closed(caller.client)
+        self._trading = self._public = None
+
+    # inside
+
+    async def _ready(self) -> Caller:
+        """The trading client, its markets loaded and its clock set. Raises `ExchangeError` while the exchange cannot be reached."""
+        if self._trading is not None:
+            return self._trading
+        async with self._loading:
+            if self._trading is None:
+                await self._load()
+        assert self._trading is not None
+        return self._trading
+
+    async def _load(self) -> None:
+        public = Caller(client(self._hosts, None, 3 * self._timeout), 3 * self._timeout)
+        trading = Caller(client(self._hosts, self._credentials, self._timeout), self._timeout)
+        try:
+            await public.call(
+                Lane.ACCOUNT,
+                "GET",
+                "/api/v1/contracts/active",
+                lambda: public.client.load_markets(params={"marginables": False}),
+            )
+            rows = [market["info"] for market in public.client.markets.values()]
+            self._name(self._read(lambda: contracts_of(rows, self._wall())))
+            trading.client.set_markets(public.client.markets, public.client.currencies)
+            await trading.call(Lane.ACCOUNT, "GET", "/api/v1/timestamp", lambda: trading.client.load_time_difference())
+        except BaseException:
+            await closed(public.client)
+            await closed(trading.client)
+            raise
+        self._public, self._trading = public, trading
+
+    def _name(self, contracts: Mapping[str, Any]) -> None:
+        for symbol, contract in contracts.items():
+            self._symbols[contract.code] = symbol
+            self._codes[symbol] = contract.code
+
+    def _code(self, symbol: str) -> str:
+        return self._codes.get(symbol, symbol)
+
+    async def _pages(self, trading: Caller, lane: Lane, what: str, params: dict[str, Any]) -> list[Mapping[str, Any]]:
+        """All rows of a question that is answered by pages."""
+        ask = {
+            "orders": trading.client.futuresPrivateGetOrders,
+            "stopOrders": trading.client.futuresPrivateGetStopOrders,
+            "fills": trading.client.futuresPrivateGetFills,
+        }[what]
+        rows: list[Mapping[str, Any]] = []
+        for page in range(1, PAGES + 1):
+            asked = {**params, "currentPage": page, "pageSize": PAGE}
+            data = _data(await trading.call(lane, "GET", f"/api/v1/{what}", partial(ask, asked)))
+            items = data.get("items") if isinstance(data, dict) else None
+            if items is None:
+                raise Unclear(f"the answer lists no {what}")
+            rows += items
+            if page >= int(data.get("totalPage") or 1):
+                return rows
+        raise Unclear(f"there are more than {PAGES} pages of {what}")
+
+    @staticmethod
+    def _read(read: Callable[[], T]) -> T:
+        """What an answer says. One that makes no sense says nothing."""
+        try:
+            return read()
+        except NONSENSE as error:
+            raise Unclear(f"the answer makes no sense ({type(error).__name__}: {error})") from None
+
+
+def _data(answer: Any) -> Any:
+    """What is in the envelope."""
+    if not isinstance(answer, dict) or "data" not in answer:
+        raise Unclear("the answer is no answer")
+    return answer["data"]
+
+
+__all__ = ["ExchangeError", "KucoinAccount"]
