@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import sys
@@ -131,14 +132,16 @@ class Asked:
 
         return Catalogue.load(plugin_folders(self.config))
 
-    def tree(self, more: Mapping[str, Any] | None = None) -> Tree:
+    def tree(self, more: Mapping[str, Any] | None = None, *, apart: Sequence[str] = ()) -> Tree:
+        """All layers, with `more` settings of the strongest and without what ``--set`` says of the sections `apart`."""
         from enigma_core.cli import going_live
         from enigma_core.config import load
         from enigma_core.config.kept import kept
 
         changed = kept(self.home)
         flags = {**self._flags, **going_live.parts(self.config, self._strategy, self._sets, self._flags, changed), **(more or {})}
-        return load(self.config, self._strategy, self._sets, flags=flags, changed=changed)
+        sets = [one for one in self._sets if re.split(r"[.=]", one, maxsplit=1)[0].strip() not in apart]
+        return load(self.config, self._strategy, sets, flags=flags, changed=changed)
 
     @cached_property
     def examined(self) -> tuple[Plan | None, Sequence[str]]:
@@ -296,7 +299,8 @@ def _exchange(asked: Asked) -> Iterator[Finding]:
     plan, _ = asked.examined
     if plan is None:
         # without a key there is no executor, and the feed can be looked at nevertheless
-        plan, _ = examine(asked.tree({"mode": "paper", "sandbox": False, "executor": "paper"}), asked.catalogue)
+        without = {"mode": "paper", "sandbox": False, "executor.use": "paper"}
+        plan, _ = examine(asked.tree(without, apart=("executor", "mode", "sandbox")), asked.catalogue)
     if plan is None:
         return
     rehearsing = None
