@@ -130,6 +130,7 @@ def _another(world: World, values: dict[str, Any]) -> None:
     """An engine on another host trades this account."""
     symbol = values["symbol"]
     _foreign(world, symbol, _trade(world, symbol, Decimal(2), reduces=False, client=f"enigma-{'z' * 20}{world.events:06d}"))
+    world.witness.must_halt = "another engine trades this account"
 
 
 def _press(button: str, *names: str) -> Callable[[World, dict[str, Any]], None]:
@@ -154,6 +155,7 @@ def _taken(button: str) -> Callable[[World, dict[str, Any]], None]:
         for name in (values["symbol"], *world.prices.lines):
             if world.truth.held(name) and not world.witness.foreign.get(name):
                 world.exchange.press(button, symbol=_code(world, name))
+                world.witness.must_halt = f"the exchange has ended a position by itself ({button})"
                 return
 
     return take
@@ -191,6 +193,7 @@ def _reduce_only(world: World, values: dict[str, Any]) -> None:
 
 
 def _resume(world: World, values: dict[str, Any]) -> None:
+    world.witness.must_halt = ""
     world.spawn(world.resume())
 
 

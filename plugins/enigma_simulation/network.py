@@ -77,6 +77,8 @@ class Network:
             return await answer
         maybe("wire: a request is about to leave")
         pipes, world = self._world.pipes, self._world
+        if request.method == "POST":
+            world.witness.leaves(request.body, world.wall())
 
         def arrive() -> None:
             reply = world.ask_exchange(request)

@@ -270,6 +270,12 @@ def differences(world: World) -> dict[str, str]:
     for symbol, quantity in stops.items():
         if quantity > abs(truth.held(symbol)):
             found["INV-16"] = f"{symbol}: stops of {quantity} contracts at the exchange, and {truth.held(symbol)} are held"
+    if world.witness.must_halt and world.witness.account.state == "ACTIVE":
+        found["X27"] = f"{world.witness.must_halt}, and trading goes on"
+    if not world.scenario.algorithm:
+        stale = [o.id for o in book.entries.values() if world.wall() - o.ts > 60_000]
+        if stale:
+            found["INV-25 entry"] = f"entries {', '.join(stale)} are at work long after they were meant to fill"
     exposed = world.witness.uncovered()
     if exposed:
         found["INV-13"] = f"{', '.join(exposed)} have no stop long after all faults"

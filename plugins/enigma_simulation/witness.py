@@ -45,6 +45,9 @@ MOST = 40
 CALM = 2.0
 """Seconds that a position may be without a stop while nothing is wrong."""
 
+FRESH = 36_000
+"""How old (ms) an entry may be that is still sent: what counts as fresh, and a second look at the clock."""
+
 TROUBLED = 10.0
 """Seconds that it may be while something is, but the exchange can be reached."""
 
@@ -222,6 +225,9 @@ class Witness:
         self._exposed: dict[str, float] = {}
         self._looked = 0.0
         self._told: set[str] = set()
+        self._sent: set[str] = set()
+        self.must_halt = ""
+        """Why the engine has to have halted by itself; empty where it need not."""
         self._held: dict[str, Decimal] = {}
         self.longest = 0.0
         """The longest that any position was without a stop, whatever the reason."""
@@ -365,6 +371,35 @@ class Witness:
             self.fail(invariant, f"trading is {book.trading_state}, and was set to {account.state}", once="state")
 
     # the exchange
+
+    def leaves(self, body: Any, wall: int) -> None:
+        """A request is about to leave the engine, whose clock is `wall`."""
+        client = str(body.get("clientOid", "")) if isinstance(body, dict) else ""
+        order = self.durable.get(client)
+        if order is None or order.purpose is not Purpose.ENTRY or client in self._sent:
+            return
+        self._sent.add(client)
+        if wall - order.ts > FRESH:
+            self.fail("INV-09", f"entry {order.id} was sent {(wall - order.ts) / 1000:.0f} s after it was decided")
+
+    def before_cancel(self) -> set[str]:
+        """Symbols whose position is protected, and not being left."""
+        return {s for s in self.instruments if self._own(s) and self.truth.covered(s, self._own(s)) and not self._leaving(s)}
+
+    def after_cancel(self, before: set[str]) -> None:
+        """A cancel of ours has been done: nobody may have lost his stop by it."""
+        for symbol in before:
+            own = self._own(symbol)
+            if own and not self.truth.covered(symbol, own) and not self._leaving(symbol):
+                self.fail("INV-13", f"{symbol}: the stop was cancelled before another was there", once=f"naked {symbol} {self.now}")
+
+    def _own(self, symbol: str) -> Decimal:
+        return self.truth.held(symbol) - self.foreign.get(symbol, ZERO)
+
+    def _leaving(self, symbol: str) -> bool:
+        """A way out is on its way, or nothing is held any more as far as the engine knows."""
+        orders = self.account.orders.values()
+        return symbol not in self.account.lots or any(o.symbol == symbol and o.purpose is Purpose.CLOSE for o in orders)
 
     def asked(self, method: str, path: str, body: Any) -> None:
         """A request has reached the exchange."""

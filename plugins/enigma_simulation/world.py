@@ -155,7 +155,9 @@ class World:
         """A request has arrived there."""
         self.witness.now = self.loop.time()
         self.witness.asked(request.method, request.path, request.body)
+        protected = self.witness.before_cancel() if request.method == "DELETE" else set()
         reply = self.exchange.request(request)
+        self.witness.after_cancel(protected)
         self.trace(request.method, request.path, reply.status, reply.code, reply.lost)
         self.look()
         return reply

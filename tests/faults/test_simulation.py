@@ -1,0 +1,220 @@
+"""The engine in simulated worlds: whatever befalls it, the invariants hold."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from enigma_core import chance
+from enigma_core.journal import Journal
+from enigma_core.model import Marked
+from enigma_simulation.loop import Stuck, VirtualLoop
+from enigma_simulation.running import Outcome, simulate
+from enigma_simulation.scenario import Deed, Scenario, scenario
+
+PLAIN = 3
+"""A seed whose prices and alerts lead to entries, stops and targets."""
+
+
+def story(*deeds: Deed, seed: int = PLAIN, weather: Any = "single", **changes: Any) -> Scenario:
+    """A scenario's market and alerts with `deeds` in the place of its faults."""
+    base = scenario(seed)
+    market = [d for d in base.deeds if d.what in ("alert", "gap", "depth")]
+    values: dict[str, Any] = {"weather": weather, "faults": (), "crash_at": None, "rare": 0.0, "algorithm": "", **changes}
+    every = tuple(sorted([*market, *deeds], key=lambda d: d.at))
+    return msgspec.structs.replace(base, deeds=every, **values)
+
+
+def run(*deeds: Deed, **changes: Any) -> Outcome:
+    told = story(*deeds, **changes)
+    outcome = simulate(told.seed, story=told)
+    assert not outcome.violations, "\n".join(f"{v.at} {v.invariant} {v.text}" for v in outcome.violations)
+    assert outcome.trades, "nothing was traded, so nothing was proven"
+    return outcome
+
+
+# what a world is made of
+
+
+def test_time_passes_without_waiting() -> None:
+    loop = VirtualLoop(Random(1))
+    try:
+        loop.run_until_complete(asyncio.sleep(86_400))
+        assert loop.time() == 86_400
+    finally:
+        loop.close()
+
+
+def test_nobody_waits_for_what_never_comes() -> None:
+    loop = VirtualLoop()
+    try:
+        with pytest.raises(Stuck):
+            loop.run_until_complete(asyncio.Event().wait())
+    finally:
+        loop.close()
+
+
+def test_who_goes_first_is_the_seeds_choice() -> None:
+    def order(seed: int) -> list[int]:
+        seen: list[int] = []
+        loop = VirtualLoop(Random(seed))
+
+        async def go(number: int) -> None:
+            seen.append(number)
+
+        async def all_of_them() -> None:
+            await asyncio.gather(*(go(n) for n in range(8)))
+
+        try:
+            loop.run_until_complete(all_of_them())
+        finally:
+            loop.close()
+        return seen
+
+    assert order(1) == order(1)
+    assert {tuple(order(seed)) for seed in range(5)} != {tuple(range(8))}
+
+
+def test_nothing_is_left_to_chance_outside_a_simulation() -> None:
+    assert not chance.maybe("anything")
+    with chance.at_mercy_of(lambda label: label == "this"):
+        assert chance.maybe("this")
+        assert not chance.maybe("that")
+    assert not chance.maybe("this")
+
+
+def test_a_journal_without_a_thread_writes_when_it_is_told_to(tmp_path: Path) -> None:
+    later: list[Any] = []
+    journal = Journal.open(tmp_path / "j.sqlite", "paper", "here", "OFF", later=later.append)
+    first = journal.write([Marked(ts=1, equity=1, prices={})], 1)  # type: ignore[arg-type]
+    second = journal.write([Marked(ts=2, equity=2, prices={})], 2)  # type: ignore[arg-type]
+    assert not first.done()
+    assert len(later) == 1
+    later[0]()
+    assert first.done()
+    assert second.done()
+    journal.write([Marked(ts=3, equity=3, prices={})], 3)  # type: ignore[arg-type]
+    journal.close()
+    with Journal.open(tmp_path / "j.sqlite", "paper", "here", "OFF", later=later.append) as again:
+        assert len(list(again.replay())) == 3
+
+
+# whole worlds
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_a_world_of_its_own(seed: int) -> None:
+    outcome = simulate(seed)
+    assert not outcome.violations
+
+
+def _trace(seeds: Sequence[int], hash_seed: str) -> Any:
+    code = (
+        "import json, sys; from enigma_simulation.running import simulate; "
+        "print(json.dumps([simulate(int(s)).trace for s in sys.argv[1:]]))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, seeds)], capture_output=True, text=True, check=True, env=environment, timeout=120
+    )
+    return json.loads(done.stdout)
+
+
+def test_p23_the_same_seed_takes_the_same_course_under_two_hash_seeds() -> None:
+    assert _trace((2, 5), "1") == _trace((2, 5), "2")
+
+
+def test_p23_another_seed_takes_another_course() -> None:
+    first, second = _trace((2, 5), "1")
+    assert first != second
+
+
+# single faults, by their rows
+
+
+def every(spell: dict[str, Any], until: float = 200.0) -> Deed:
+    return Deed(1.0, "spell", {"lasts": until, **spell})
+
+
+ORDERS = {"method": "POST", "path": "/api/v1/orders"}
+
+
+def test_x01_a_time_out_after_the_order_was_taken_leaves_one_position() -> None:
+    run(every({"what": "timeout", "chance": 0.3, **ORDERS}))
+
+
+def test_x02_a_time_out_before_it_arrived_is_told_from_one_after() -> None:
+    run(every({"what": "drop", "chance": 0.3, **ORDERS}))
+
+
+@pytest.mark.parametrize("what", ["error", "error_after", "html", "half"])
+def test_x03_an_answer_that_makes_no_sense_is_no_failure(what: str) -> None:
+    run(every({"what": what, "chance": 0.3, **ORDERS}))
+
+
+def test_x07_what_has_filled_of_an_entry_is_protected_and_the_rest_called_off() -> None:
+    run(every({"what": "partial", "share": 0.4, "chance": 0.5}))
+
+
+@pytest.mark.parametrize("ms", [2_000, 8_000, 20_000])
+def test_x10_not_found_just_after_placing_says_nothing(ms: int) -> None:
+    run(every({"what": "late", "ms": ms, "chance": 0.5}))
+
+
+def test_x11_an_order_that_arrives_minutes_late_is_called_off_or_closed() -> None:
+    run(Deed(30.0, "clog", {"channel": "orders"}), Deed(100.0, "free", {"channel": "orders"}))
+
+
+def test_x13_an_outage_of_minutes_is_waited_for() -> None:
+    run(Deed(40.0, "outage", {"maintenance": True}), Deed(105.0, "outage", {"maintenance": False}))
+
+
+def test_x15_a_stream_that_breaks_is_caught_up_with_by_rest() -> None:
+    run(Deed(1.0, "fault", {"lose": 0.6, "duplicate": 0.3, "reorder": 0.3}))
+
+
+def test_x23_closed_by_hand_is_seen() -> None:
+    run(*(Deed(at, "hand_close", {"symbol": "BTC/USDT:USDT"}) for at in (40.0, 70.0, 100.0)))
+
+
+def test_x25_a_stop_taken_away_is_put_back() -> None:
+    run(*(Deed(at, "hand_cancel_stop", {"symbol": "BTC/USDT:USDT"}) for at in (30.0, 50.0, 70.0, 90.0)))
+
+
+def test_x28_funding_at_midnight_is_booked_once() -> None:
+    run(start=1)
+
+
+def test_x32_an_empty_list_of_positions_closes_nothing() -> None:
+    run(*(Deed(at, "fault", {"empty_positions": 2}) for at in (30.0, 60.0, 90.0)))
+
+
+@pytest.mark.parametrize("ms", [-3_600_000, 3_600_000])
+def test_s13_the_clock_jumps_by_an_hour_and_back(ms: int) -> None:
+    run(Deed(45.0, "jump", {"ms": ms}), Deed(80.0, "jump", {"ms": -ms}))
+
+
+def test_s13_asleep_for_eight_hours() -> None:
+    run(Deed(60.0, "freeze", {"seconds": 28_800.0}), ends=28_990.0, over=29_100.0)
+
+
+def test_p22_stopped_for_five_minutes_and_continued() -> None:
+    run(Deed(60.0, "freeze", {"seconds": 300.0}), ends=420.0, over=520.0)
+
+
+def test_s04_killed_again_and_again_every_position_keeps_or_gets_its_stop() -> None:
+    run(*(Deed(float(at), "crash") for at in range(20, 120, 9)))
+
+
+def test_r08_halted_while_it_starts() -> None:
+    run(Deed(60.0, "crash"), Deed(60.1, "halt_by_file", {"symbol": "BTC/USDT:USDT"}), weather="single")
