@@ -17,7 +17,7 @@ from typing import Any
 
 from enigma_core import database
 from enigma_core.errors import EnigmaError
-from enigma_core.parts import Holding, Part
+from enigma_core.parts import Executor, Feed, Holding, Part
 from enigma_core.plan import Plan
 
 CONSENT = "LIVE"
@@ -88,9 +88,8 @@ def intentions(plan: Plan, home: Path) -> list[str]:
     symbols = ", ".join(plan.symbols) or "every symbol of the feed"
     many = f"{len(plan.symbols)} symbols: " if len(plan.symbols) > 1 else ""
     lines = [
-        f"account: {executor.identity() if executor is not None else 'none'}"
-        + (", on a local exchange: no real money" if plan.sandbox else ", with real money"),
-        f"market: {feed.identity() if feed is not None else 'none'}, {many}{symbols}",
+        f"account: {_identity(executor)}" + (", on a local exchange: no real money" if plan.sandbox else ", with real money"),
+        f"market: {_identity(feed)}, {many}{symbols}",
         f"strategy: {plan.strategy}, signals on {plan.timeframes.primary}, entries worked by "
         + (algorithm.name if algorithm is not None else "market"),
         f"leverage: {_capped(plan.leverage.max, MAX_LEVERAGE)} at most, isolated margin",
@@ -320,6 +319,14 @@ def _unprepared(part: Any, home: Path, mode: str) -> Iterator[str]:
         part.prepare(home, mode)
     except EnigmaError as error:
         yield str(error)
+
+
+def _identity(part: Feed | Executor | None) -> str:
+    try:
+        return part.identity() if part is not None else "none"
+    except EnigmaError:
+        # without a key there is no account; that it is missing is said elsewhere
+        return "not known yet"
 
 
 def _number(part: Part | None, setting: str) -> float | None:

@@ -390,8 +390,8 @@ class Executor(Part, frozen=True, kw_only=True):
         """
         return ()
 
-    def examine(self) -> Iterable[Check]:
-        """What `enigma doctor` asks: may its key be used as it should, is the account set up. Changes nothing and needs no run."""
+    def examine(self, symbols: Sequence[str] = ()) -> Iterable[Check]:
+        """What `enigma doctor` asks: may its key be used as it should, is the account set up for `symbols`. Changes nothing."""
         return ()
 
     def open(self, ports: Ports) -> Venue:

@@ -318,10 +318,18 @@ def _exchange(asked: Asked) -> Iterator[Finding]:
             for problem in problems:
                 yield Finding("exchange", "fail", problem)
         said = 0
-        for part in (plan.feed, plan.executor) if plan is not None else ():
-            for found in part.examine() if part is not None else ():
+        looks = [] if plan is None or plan.feed is None else [plan.feed.examine]
+        if plan is not None and plan.executor is not None:
+            executor, symbols = plan.executor, plan.symbols
+            looks.append(lambda: executor.examine(symbols))
+        for look in looks:
+            try:
+                for found in look():
+                    said += 1
+                    yield Finding(found.check, found.level, found.text)
+            except EnigmaError as error:
                 said += 1
-                yield Finding(found.check, found.level, found.text)
+                yield Finding("exchange", "fail", str(error))
         if not said and plan is not None and plan.feed is not None:
             yield Finding("exchange", "ok", f"feed {plan.feed.name} needs none; --feed kucoin looks at one")
     finally:

@@ -50,7 +50,9 @@ class Known(Executor, frozen=True, kw_only=True):
             raise ConfigError("the API key may withdraw money: make another")
         return ()
 
-    def examine(self) -> Iterable[Check]:
+    def examine(self, symbols: Sequence[str] = ()) -> Iterable[Check]:
+        if self.key == "none":
+            raise ConfigError("there is no key: set one")
         yield Check("key", "fail" if self.url is None else "ok", f"it was looked at through {self.url}")
 
 
@@ -171,6 +173,16 @@ def test_the_feed_is_looked_at_though_a_key_is_missing(home: Path, quick: str) -
     (clock,) = [f for f in found if f["check"] == "clock" and "the exchange's" in f["text"]]
     assert clock["level"] == "fail"
     assert "5.0 s ahead of the exchange's" in clock["text"]
+
+
+def test_an_executor_that_cannot_look_says_why_and_the_rest_goes_on(
+    known: Path, quick: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", "none")
+    (known.parent / "strategy_config.json").write_text('{"executor": {"use": "known", "key": {"env": "A_KEY"}}}')
+    found = told("--feed", "kucoin", "--set", f"feed.url={quick}")
+    assert texts(found, "exchange", "fail")[-1] == "there is no key: set one"
+    assert any("answers within" in text for text in texts(found, "exchange", "ok"))
 
 
 @pytest.fixture

@@ -36,6 +36,8 @@ class Exchange(Executor, frozen=True, kw_only=True):
     fault: str = ""
 
     def identity(self) -> str:
+        if self.fault == "no key":
+            raise ConfigError("there is no key")
         return "kucoin:account 5f1c"
 
     def prepare(self, home: Path, mode: str) -> Sequence[str]:
@@ -433,3 +435,5 @@ def test_a_run_says_whose_money_it_trades_where_and_what_it_can_lose(plan: Plan,
 def test_what_a_plan_lacks_can_be_told_too(home: Path) -> None:
     said = "\n".join(guards.intentions(Plan(mode="live", sizer=None), home))
     assert "account: none" in said
+    said = "\n".join(guards.intentions(Plan(mode="live", executor=Exchange(fault="no key")), home))
+    assert "account: not known yet" in said
