@@ -92,7 +92,6 @@ class WorldExecutor(Executor, frozen=True, kw_only=True):
 
     world: Any
     timing: Timing = Timing()
-    sliced: bool = False
 
     def open(self, ports: Ports) -> Venue:
         world: World = self.world
@@ -100,7 +99,7 @@ class WorldExecutor(Executor, frozen=True, kw_only=True):
         now.ports, now.book = ports, ports.account
         jitter = world.randoms("jitter").random
         wire = Wire(now.network, world.contracts)
-        account = now.account = LiveAccount(wire, ports, self.timing, jitter=jitter, sliced=self.sliced)
+        account = now.account = LiveAccount(wire, ports, self.timing, jitter=jitter)
         return account
 
 

@@ -122,7 +122,7 @@ def plan_of(world: World) -> Plan:
         leverage=LeverageRule(max=RULES.leverage),
         risk=Risk(),
         feed=WorldFeed(world=world),
-        executor=WorldExecutor(world=world, sliced=algorithm is not None),
+        executor=WorldExecutor(world=world),
         algorithm=algorithm,
     )
 

@@ -265,7 +265,7 @@ class Wire:
 
     def _trade(self, row: Mapping[str, Any]) -> Traded:
         code = str(row["symbol"])
-        kind = {"trade": "trade", "liquidation": "liquidation", "adl": "adl", "settlement": "settlement"}
+        kind = {"liquid": "liquidation", "liquidation": "liquidation", "adl": "adl", "settlement": "settlement"}
         return Traded(
             id=str(row["tradeId"]),
             venue_id=str(row["orderId"]),
