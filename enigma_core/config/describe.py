@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-_SECRET = re.compile(r"(^|_)(secret|password|passphrase|token|api_?key|private_?key)s?($|_)", re.IGNORECASE)
+_SECRET = re.compile(r"^key$|(^|_)(secret|password|passphrase|token|api_?key|private_?key)s?($|_)", re.IGNORECASE)
 
 
 def secret(path: str) -> bool:

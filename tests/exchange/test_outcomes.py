@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from enigma_core.secrecy import hide
@@ -89,9 +87,7 @@ def test_x03_what_makes_no_sense_is_unclear(name: str, text: str) -> None:
     assert type(outcome(getattr(ccxt, name)(text))) is Unclear
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("x"), KeyError("id"), ConnectionResetError(), asyncio.TimeoutError(), TypeError("None")]
-)
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("id"), ConnectionResetError(), TimeoutError(), TypeError("None")])
 def test_x03_what_nobody_foresaw_is_unclear(error: Exception) -> None:
     assert type(outcome(error)) is Unclear
 

@@ -80,7 +80,7 @@ class Caller:
             raise Unclear("it was not answered in time") from None
         except Exception as error:  # noqa: BLE001 - whatever it is, its meaning is looked up
             found = outcome(error, self._after())
-            if isinstance(found, Throttled) and found.code == "429000":
+            if isinstance(found, Throttled) and found.code in ("429000", "200002"):
                 quota.throttled(found.after)
             raise found from None
         self._headers(quota)
