@@ -11,6 +11,8 @@ from enigma_core.model import ZERO
 from enigma_core.parts import Advice, Slice, Work
 from enigma_plugins.algorithms._resting import resting
 
+HAIR = 1e-9
+
 GRACE = 600_000
 """ms after its last slice in which a schedule is still made up for; later (after a long pause) nobody wants the rest any more."""
 
@@ -52,5 +54,6 @@ def _due(work: Work, shares: Sequence[float], reached: int) -> Decimal:
     if reached >= len(shares):
         return whole
     share = min(1.0, list(accumulate(shares))[reached - 1]) if reached else 0.0
-    lots = (whole * Decimal(repr(share)) / work.instrument.lot).to_integral_value(rounding=ROUND_FLOOR)
+    # a third and two thirds may add up to a hair less than one
+    lots = (whole * Decimal(repr(share + HAIR)) / work.instrument.lot).to_integral_value(rounding=ROUND_FLOOR)
     return min(whole, lots * work.instrument.lot)
