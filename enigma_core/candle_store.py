@@ -274,6 +274,8 @@ class CandleStore:
         fresh = not self.path.exists() or not self.path.stat().st_size
         if fresh and not market:
             raise DataError(f"{self.path}: there are no candles yet; a new file needs the name of its market")
+        if not fresh:
+            self._ours()
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=10.0)
         try:
             for pragma in (
@@ -305,9 +307,24 @@ class CandleStore:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {FORMAT}")
         db.execute("COMMIT")
+        # the stamp stands in the file itself from here on
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _ours(self) -> None:
+        """Raise `DataError` for a file of another program, before anything of it is touched."""
+        with self.path.open("rb") as file:
+            head = file.read(72)
+        if not head.startswith(database.HEADER):
+            raise self._damaged("it is no SQLite file")
+        wal = database.sidecar(self.path, "-wal")
+        if int.from_bytes(head[68:72], "big") != APPLICATION_ID and not (wal.exists() and wal.stat().st_size):
+            raise self._foreign()
+
+    def _foreign(self) -> DataError:
+        return DataError(f"{self.path} holds no candles: another program made it, or another part of this one")
 
     def _read_only(self) -> sqlite3.Connection:
-        if not self.path.is_file():
+        if not self.path.is_file() or not self.path.stat().st_size:
             raise DataError(f"{self.path}: there are no candles here; enigma download fetches some")
         # a reader's connection, that threads may share
         database.connect_for_reading(self.path).close()
@@ -323,7 +340,7 @@ class CandleStore:
             (application,) = self._db.execute("PRAGMA application_id").fetchone()
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if application != APPLICATION_ID:
-                raise DataError(f"{self.path} holds no candles: another program made it, or another part of this one")
+                raise self._foreign()
             if version > FORMAT:
                 raise DataError(
                     f"{self.path} has format {version}, and this version reads up to {FORMAT}: use the newer version that made it"

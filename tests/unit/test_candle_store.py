@@ -251,8 +251,11 @@ def test_a_file_of_another_market_or_program_or_of_tomorrow_is_refused(tmp_path:
     with sqlite3.connect(foreign) as db:
         db.execute("CREATE TABLE t (a)")
     db.close()
-    with pytest.raises(DataError, match="holds no candles: another program made it"):
-        CandleStore(foreign, "one")
+    before = foreign.read_bytes()
+    for reading in (False, True):
+        with pytest.raises(DataError, match="holds no candles: another program made it"):
+            CandleStore(foreign, "one", reading=reading)
+    assert foreign.read_bytes() == before
     with sqlite3.connect(file) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
