@@ -7,7 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from enigma_core.model import CloseWanted, StateSet
+from enigma_core.model import CloseWanted, StateSet, StreakReset
 from enigma_sandbox.exchange import Spell
 from enigma_simulation.scenario import Deed
 from enigma_simulation.world import World
@@ -20,7 +20,7 @@ async def befall(world: World) -> None:
         if wait > 0:
             await asyncio.sleep(wait)
         world.witness.now = world.loop.time()
-        if deed.what not in ("alert", "gap", "depth"):
+        if deed.what not in ("alert", "gap", "depth", "reset"):
             world.trace("deed", deed.what)
         do(world, deed)
 
@@ -197,6 +197,10 @@ def _resume(world: World, values: dict[str, Any]) -> None:
     world.spawn(world.resume())
 
 
+def _reset(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.tell(lambda ts: StreakReset(ts=ts, reason="an operator wants it")))
+
+
 def _close(world: World, values: dict[str, Any]) -> None:
     world.spawn(world.tell(lambda ts: CloseWanted(ts=ts, symbol=values["symbol"], reason="an operator wants it")))
 
@@ -242,6 +246,7 @@ DEEDS: dict[str, Callable[[World, dict[str, Any]], None]] = {
     "reduce_only": _reduce_only,
     "resume": _resume,
     "close": _close,
+    "reset": _reset,
     "jump": _jump,
     "stall": _stall,
     "flow": _flow,

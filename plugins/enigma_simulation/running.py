@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from enigma_core import chance
-from enigma_core.model import Purpose
+from enigma_core.model import Purpose, StreakReset
 from enigma_core.parts import Algorithm
 from enigma_core.plan import LeverageRule, Plan, Risk, Timeframes
 from enigma_core.shells import desk as desk_module
@@ -307,7 +307,13 @@ def _unmoved_money(world: World) -> None:
 
 
 async def _kill(world: World) -> None:
-    """The kill switch, in calm."""
+    """The kill switch, in calm, while entries are on their way."""
+    world.witness.must_halt = ""
+    await world.resume()
+    await world.tell(lambda ts: StreakReset(ts=ts, reason="before the end"))
+    for number, symbol in enumerate(world.prices.lines):
+        world.spawn(world.alert({"symbol": symbol, "action": "long", "key": f"kill{number}", "age": 0}))
+    await asyncio.sleep(world.randoms("kill").choice((0.01, 0.05, 0.1, 0.4, 3.0)))
     await world.halt()
     pulled = world.kills[-1][0]
     while world.kills[-1][1] is None and world.loop.time() - pulled < TROUBLED_KILL:

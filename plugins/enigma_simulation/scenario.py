@@ -87,7 +87,7 @@ def scenario(seed: int) -> Scenario:
     random = Random(f"scenario/{seed}")
     weather: Weather = random.choices(("calm", "single", "storm"), (2, 5, 4))[0]
     ends = random.uniform(110.0, 240.0)
-    deeds = [*_market(random, ends), *_alerts(random, ends)]
+    deeds = [*_market(random, ends), *_alerts(random, ends), *_resets(random, ends)]
     kinds = ["spell", "state", "outage", "clog", "hand", "process", "operator", "clock", "feed"]
     weights = [7, 4, 2, 4, 4, 4, 2, 1, 2]
     names: list[str] = []
@@ -120,6 +120,14 @@ def _market(random: Random, ends: float) -> Iterator[Deed]:
         yield Deed(
             random.uniform(5, ends / 2), "depth", {"symbol": random.choice(SYMBOLS), "depth": random.choice((300.0, 1500.0))}
         )
+
+
+def _resets(random: Random, ends: float) -> Iterator[Deed]:
+    """An operator who wants to see trades closes the breaker by hand now and then."""
+    at = random.uniform(20.0, 60.0)
+    while at < ends:
+        yield Deed(at, "reset")
+        at += random.uniform(15.0, 90.0)
 
 
 def _alerts(random: Random, ends: float) -> Iterator[Deed]:

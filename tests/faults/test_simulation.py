@@ -29,7 +29,7 @@ PLAIN = 3
 def story(*deeds: Deed, seed: int = PLAIN, weather: Any = "single", **changes: Any) -> Scenario:
     """A scenario's market and alerts with `deeds` in the place of its faults."""
     base = scenario(seed)
-    market = [d for d in base.deeds if d.what in ("alert", "gap", "depth")]
+    market = [d for d in base.deeds if d.what in ("alert", "gap", "depth", "reset")]
     values: dict[str, Any] = {"weather": weather, "faults": (), "crash_at": None, "rare": 0.0, "algorithm": "", **changes}
     every = tuple(sorted([*market, *deeds], key=lambda d: d.at))
     return msgspec.structs.replace(base, deeds=every, **values)
