@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,9 @@ def run(
         f"services.{SERVER}.host": host,
         f"services.{SERVER}.port": port,
     }
+    if home is not None:
+        # feeds keep what they have fetched beside the run
+        os.environ["ENIGMA_HOME"] = home
     changed = kept(home_path(home))
     flags |= going_live.parts(config, strategy, sets, flags, changed)
     plan, tree, catalogue = options.planned(config, strategy, sets, flags, changed)
