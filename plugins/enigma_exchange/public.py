@@ -83,6 +83,7 @@ class Public:
         """As `get`, by any method. Only what may be done twice over belongs here."""
         given = {name: value for name, value in query.items() if value is not None}
         target = f"{path}?{urlencode(given)}" if given else path
+        fault = "it was not asked"
         for attempt in range(1, attempts + 1):
             self._wait(weight(method, path))
             try:
@@ -133,13 +134,13 @@ class Public:
 
     def _wait(self, weight: float) -> None:
         while True:
+            if self._ended.is_set():
+                raise Unanswered("the feed is closed")
             with self._lock:
                 seconds = self._bucket.wait(Lane.MARKET, weight, self._now())
                 if seconds <= 0:
                     self._bucket.take(weight, self._now())
                     return
-            if self._ended.is_set():
-                raise Unanswered("the feed is closed")
             self._pause(seconds)
 
     def _request(self, method: str, target: str) -> tuple[int, Mapping[str, str], bytes]:
