@@ -51,7 +51,8 @@ class Ccxt(Executor, frozen=True, kw_only=True):
         return f"Ccxt(exchange={self.exchange!r}, url={self.url!r}, account={self.account!r})"
 
     def identity(self) -> str:
-        place = self.url or "KuCoin Futures"
+        # the port may change from one rehearsal to the next; the account does not
+        place = "a local exchange" if hosts(self.url).local else self.url or "KuCoin Futures"
         if self.account:
             return f"{place}, account {self.account}"
         key = self._credentials().key
