@@ -24,8 +24,10 @@ from enigma_plugins.executors.paper import Paper
 from enigma_plugins.feeds.synthetic import Synthetic
 from enigma_plugins.gates.drawdown import Drawdown
 from enigma_plugins.sizers.atr_risk import AtrRisk
+from enigma_webhooks.service import TradingView
 
 MEANT = {"LIVE": "I_UNDERSTAND"}
+STRONG = "rJ4-kT9_vQ2xW7zN5mB8cL3hD6fG1sPa"
 
 
 class Exchange(Executor, frozen=True, kw_only=True):
@@ -216,6 +218,31 @@ def test_everything_is_said_at_once(plan: Plan, home: Path) -> None:
     assert len(guards.refusals(worst, home, {})) == 7
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"secret": "please-change-me-my-tradingview-webhook-secret"},
+            "the secret of services.tradingview.secret is a placeholder",
+        ),
+        ({"secret": "rJ4kT9vQ2xW7"}, "has 12 bytes; where others can reach the server it must have at least 32"),
+        ({}, "there is no webhook secret, and others could reach the server"),
+        ({"secret": STRONG, "host": "0.0.0.0"}, "services.tradingview.host is 0.0.0.0: others could reach the server"),
+        ({"secret": STRONG, "trusted_proxies": ("*",)}, 'services.tradingview.trusted_proxies has "*"'),
+    ],
+)
+def test_a_door_for_alerts_that_others_could_open_is_refused(
+    plan: Plan, home: Path, settings: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENIGMA_API_TOKEN", STRONG[::-1])
+    monkeypatch.delenv("ENIGMA_WEBHOOK_SECRET", raising=False)
+    door = TradingView(port=0, **settings)
+    (refusal,) = guards.refusals(with_(plan, services={"tradingview": door}), home, MEANT)
+    assert said in refusal
+    sound = TradingView(port=0, secret=STRONG)
+    assert guards.refusals(with_(plan, services={"tradingview": sound}), home, MEANT) == []
+
+
 # A09
 
 
@@ -253,7 +280,7 @@ def test_a09_a_reference_to_a_file_that_others_can_read_is_refused_with_real_mon
     from enigma_core.config import examine
 
     secret = tmp_path / "secret"
-    secret.write_text("rJ4-kT9_vQ2xW7zN5mB8cL3hD6fG1sPa")
+    secret.write_text(STRONG)
     secret.chmod(0o644)
     (tmp_path / "c.json").write_text('{"services": {"tradingview": {"secret": {"file": "secret"}}}}')
 
