@@ -37,6 +37,10 @@ NATIVE = tuple(name for name in CANDLES if name != "1w")
 Span = tuple[int, int]
 
 
+Page = Callable[[Contract, str, int, int], list[Row]]
+"""(contract, timeframe, start, end) to its bars with ``start <= ts < end``, `PAGE` at most. Raises `DataError`."""
+
+
 def rows_of(answer: Any) -> list[Row]:
     """The answer of ``kline/query``: ``[open time, open, high, low, close, volume in lots]``. What is no row is left out."""
     found = []
@@ -48,6 +52,11 @@ def rows_of(answer: Any) -> list[Row]:
     return found
 
 
+def pages_of(public: Public) -> Page:
+    """KuCoin's pages."""
+    return lambda contract, timeframe, start, end: page(public, contract.code, timeframe, start, end)
+
+
 def page(public: Public, code: str, timeframe: str, start: int, end: int, attempts: int = 4) -> list[Row]:
     """Bars with ``start <= ts < end``, `PAGE` at most. Raises `DataError`."""
     minutes = granularity(timeframe)
@@ -57,19 +66,22 @@ def page(public: Public, code: str, timeframe: str, start: int, end: int, attemp
 
 
 class History:
-    """Closed candles of contracts. `store` keeps what was fetched; None forgets it.
+    """Closed candles of contracts, fetched by `page`. `store` keeps what was fetched; None forgets it.
+
+    `native` are the timeframes there are pages of; others are made of them.
 
     Bars that the exchange does not list are missing; those that cannot be are left out and counted in `left_out`, by symbol.
     """
 
-    def __init__(self, public: Public, store: CandleStore | None) -> None:
+    def __init__(self, page: Page, store: CandleStore | None, native: Sequence[str] = NATIVE) -> None:
         self.left_out: dict[str, int] = {}
-        self._public = public
+        self._page = page
+        self._native = native
         self._store = store
 
     def candles(self, contract: Contract, timeframe: str, start: int, end: int, now: int) -> Candles:
         """Bars with ``start <= ts < end`` that had closed by `now`, the exchange's time. Raises `DataError`."""
-        finer = timeframe if timeframe in NATIVE else _finer(timeframe)
+        finer = timeframe if timeframe in self._native else _finer(timeframe, self._native)
         # a coarser bar is whole or not there
         first = _at_or_after(max(start, contract.listed // milliseconds(finer) * milliseconds(finer)), timeframe)
         last = min(_at_or_after(end, timeframe), bucket_start(now - GRACE, timeframe))
@@ -90,7 +102,7 @@ class History:
         fetched: list[Row] = []
         with ThreadPoolExecutor(AT_ONCE) as pool:
             windows = [window for span in missing for window in _windows(span, length)]
-            for rows in pool.map(lambda window: page(self._public, contract.code, timeframe, *window), windows):
+            for rows in pool.map(lambda window: self._page(contract, timeframe, *window), windows):
                 fetched += rows
         fresh = _candles(contract, timeframe, self._sound(contract, timeframe, fetched))
         if store is None:
@@ -145,9 +157,12 @@ def settlements(public: Public, contract: Contract, start: int, end: int) -> Fun
     return Funding(np.array(times, np.int64), np.array([found[ts] for ts in times], np.float64))
 
 
-def _finer(timeframe: str) -> str:
+def _finer(timeframe: str, native: Sequence[str]) -> str:
     """The coarsest timeframe on offer that bars of `timeframe` can be made of."""
-    return max((known for known in NATIVE if fits(known, timeframe)), key=milliseconds)
+    usable = [known for known in native if known != "1w" and fits(known, timeframe)]
+    if not usable:
+        raise DataError(f"bars of {timeframe} cannot be made from those on offer ({', '.join(native)})")
+    return max(usable, key=milliseconds)
 
 
 def _at_or_after(ts: int, timeframe: str) -> int:

@@ -112,13 +112,13 @@ def test_settlements_are_fetched_however_many_an_answer_holds(kucoin):
 
 
 def test_history_of_kucoin_itself_is_kept_and_not_fetched_twice(kucoin, tmp_path):
-    from enigma_exchange.history import History
+    from enigma_exchange.history import History, pages_of
 
     feed = Kucoin(url=kucoin.url)
     contract = feed._contract(BTC)
     now = kucoin.now()
     store = CandleStore.of("kucoin", tmp_path)
-    history = History(Public(hosts(kucoin.url)), store)
+    history = History(pages_of(Public(hosts(kucoin.url))), store)
     first = history.candles(contract, "5m", now - 1_000 * BAR, now, now)
     pages = len(kucoin.pages)
     again = history.candles(contract, "5m", now - 1_000 * BAR, now, now)
@@ -131,7 +131,7 @@ def test_history_of_kucoin_itself_is_kept_and_not_fetched_twice(kucoin, tmp_path
 
 
 def test_a_store_that_cannot_be_written_does_not_stand_in_the_way(kucoin, tmp_path, monkeypatch):
-    from enigma_exchange.history import History
+    from enigma_exchange.history import History, pages_of
 
     store = CandleStore.of("kucoin", tmp_path)
 
@@ -140,7 +140,7 @@ def test_a_store_that_cannot_be_written_does_not_stand_in_the_way(kucoin, tmp_pa
 
     monkeypatch.setattr(store, "write", full)
     contract, now = Kucoin(url=kucoin.url)._contract(BTC), kucoin.now()
-    candles = History(Public(hosts(kucoin.url)), store).candles(contract, "5m", now - 10 * BAR, now, now)
+    candles = History(pages_of(Public(hosts(kucoin.url))), store).candles(contract, "5m", now - 10 * BAR, now, now)
     assert len(candles) >= 9
 
 

@@ -201,7 +201,7 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _history(self) -> History:
         from enigma_core.candle_store import CandleStore
-        from enigma_exchange.history import History
+        from enigma_exchange.history import History, pages_of
 
         store = None
         # what a local exchange has shown is another market the next time
@@ -210,7 +210,7 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
                 store = CandleStore.of(self.identity())
             except DataError:
                 store = None
-        return History(self._public, store)
+        return History(pages_of(self._public), store)
 
     def _now(self) -> int:
         return int(time.time() * 1000 + self._ahead)
