@@ -66,9 +66,9 @@ class Track(Protocol):
 class MadeUp:
     """The synthetic market: without an end, so what comes is never played twice."""
 
-    def __init__(self, feed: Feed, days: int, now: int, shift: int | None = None) -> None:
+    def __init__(self, feed: Feed, days: int, now: int, shift: int | None = None, symbols: Sequence[str] = ()) -> None:
         self._feed = feed
-        self.symbols = feed.symbols()
+        self.symbols = tuple(symbols) or feed.symbols()
         self.timeframe = feed.base_timeframe()
         self.identity = feed.identity()
         first = feed.history(self.symbols[0], self.timeframe, None, None)
