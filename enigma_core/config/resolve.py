@@ -226,7 +226,7 @@ class _Resolution:
             return None
         if "use" not in given:
             hint = near("", self.catalogue.parts("universe"))
-            self.check.refuse("symbols", f'is a mapping, but names no part; write {{"use": NAME}}, or a list of symbols{hint}')
+            self.check.refuse("symbols", f'names no part; it must be a list of symbols, or {{"use": NAME}}{hint}')
             return None
         return cast("Universe | None", self._part("symbols", "universe", given["use"], given))
 
