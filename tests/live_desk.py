@@ -425,7 +425,7 @@ class LiveDesk:
         for symbol in self.book.positions:
             self.engine.resume(symbol, [])
         self._keys = {records.key(r) for r in self.records} - {None}
-        since = max((r.ts for r in self.records), default=0)
+        since = max((getattr(r, "ts", 0) for r in self.records), default=0)
         self.ports = Ports(
             instruments=self.instruments,
             costs=self.plan.costs,

@@ -157,7 +157,8 @@ class Life:
         return Do("rest")
 
     def _unknown(self, now: float) -> Do:
-        if self.calling_off and now >= self.cancel_due:
+        proven = self.missed(self.timing.looks, self.timing.proof)
+        if self.calling_off and now >= self.cancel_due and not proven:
             return Do("cancel")
         if now < self.due:
             return Do("rest", self.due - now)
@@ -165,7 +166,7 @@ class Life:
             return Do("end", ending="rejected", reason=self.refused)
         if self.resend and self.reduces and not self.calling_off and not self.exists:
             return Do("send")
-        return Do("prove") if self.missed(self.timing.looks, self.timing.proof) else Do("look")
+        return Do("prove" if proven else "look")
 
     def _gone(self, now: float) -> bool:
         """It was accepted, and has been missed for long enough to ask everything else about it."""

@@ -966,6 +966,7 @@ class LiveAccount:
 
     async def _watch(self) -> None:
         """Positions without a stop, fills nobody shows, an exchange that is silent, a process that slept."""
+        self._ticked = self._now()
         while True:
             now = self._now()
             if now - self._ticked > FROZEN:
