@@ -23,9 +23,10 @@ SHOWN = 5
 @click.option("--from", "first", type=click.IntRange(0), default=1, show_default=True, help="The first of them.")
 @click.option("--seed", type=click.IntRange(0), help="Run this one alone and say all that went wrong in it.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes to spread the seeds over.")
+@click.option("--follow", is_flag=True, help="With --seed: print all that happens, as it happens.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for machines.")
 @click.pass_context
-def simulate(ctx: click.Context, seeds: int, first: int, seed: int | None, jobs: int, as_json: bool) -> None:
+def simulate(ctx: click.Context, seeds: int, first: int, seed: int | None, jobs: int, follow: bool, as_json: bool) -> None:
     """Trade in simulated worlds and look at every step for what must never happen.
 
     Each seed is a world of its own: a market, alerts, faults of the exchange and of the network, crashes, hands that meddle. The
@@ -42,7 +43,12 @@ def simulate(ctx: click.Context, seeds: int, first: int, seed: int | None, jobs:
             if not as_json:
                 _tell(outcome, len(outcome.violations) if seed is not None else SHOWN)
 
-    found = total(_watched(outcomes(chosen, jobs), len(chosen), as_json), seen)
+    if follow and seed is not None and not as_json:
+        from enigma_simulation.running import simulate as one
+
+        found = total([one(seed, tell=click.echo)], seen)
+    else:
+        found = total(_watched(outcomes(chosen, jobs), len(chosen), as_json), seen)
     if as_json:
         import msgspec
 

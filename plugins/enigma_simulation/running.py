@@ -9,7 +9,7 @@ import tempfile
 import time
 import types
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -127,15 +127,17 @@ def plan_of(world: World) -> Plan:
     )
 
 
-def simulate(seed: int, *, story: Scenario | None = None, folder: Path | None = None) -> Outcome:
-    """Run one seed. The same seed gives the same outcome, but for the processor's time."""
+def simulate(
+    seed: int, *, story: Scenario | None = None, folder: Path | None = None, tell: Callable[[str], None] | None = None
+) -> Outcome:
+    """Run one seed. The same seed gives the same outcome, but for the processor's time. `tell` is told all that happens."""
     story = story or scenario(seed)
     began = time.process_time()
     home = Path(tempfile.mkdtemp(prefix="enigma-simulation-", dir=_memory(folder)))
     loop = VirtualLoop(Random(f"{seed}/loop"))
     try:
         with _quiet(), _virtual_time(loop):
-            world = World(story, loop, home, plan_of, RULES)
+            world = World(story, loop, home, plan_of, RULES, tell)
             with chance.at_mercy_of(world.chance):
                 return _outcome(world, loop, began)
     finally:

@@ -193,6 +193,7 @@ class Account:
         lot.quantity -= fill.quantity
         if whole:
             del self.lots[fill.symbol]
+            self.stops.pop(fill.symbol, None)
             for gone in [o.id for o in self.orders.values() if o.symbol == fill.symbol and o.purpose is not Purpose.ENTRY]:
                 del self.orders[gone]
             self.losses = 0 if lot.net > 0 else self.losses + (lot.net < 0)

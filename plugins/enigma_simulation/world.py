@@ -11,15 +11,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
-
 from enigma_core.alert import Alert
 from enigma_core.alert import Request as Wish
 from enigma_core.book import Book
 from enigma_core.errors import EnigmaError, HomeError
 from enigma_core.journal import Record
 from enigma_core.market import BarsClosed, BookSeen, MarketEvent, MarkSeen
-from enigma_core.model import StateSet
+from enigma_core.model import Decision, Marked, StateSet
 from enigma_core.parts import Command, Desk, Ports
 from enigma_core.plan import Plan
 from enigma_core.records import encode
@@ -81,9 +79,11 @@ class World:
         folder: Path,
         plan_of: Callable[[World], Plan],
         rules: Rules,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.scenario, self.loop, self.folder = scenario, loop, folder
         self.origin = MIDNIGHT - scenario.start * 60_000
+        self._tell = tell
         self.offset = 0
         """How far the engine's clock is off, ms."""
         self.prices = Prices(self.contracts, self.randoms("prices"), self.origin)
@@ -144,6 +144,8 @@ class World:
         """Something has happened that two runs of one seed must agree on."""
         self.events += 1
         self._hash.update(f"{self.loop.time():.6f} {what}\n".encode())
+        if self._tell is not None:
+            self._tell(f"{self.loop.time():10.3f}  {' '.join(map(str, what))}")
 
     @property
     def hash(self) -> str:
@@ -158,7 +160,7 @@ class World:
         protected = self.witness.before_cancel() if request.method == "DELETE" else set()
         reply = self.exchange.request(request)
         self.witness.after_cancel(protected)
-        self.trace(request.method, request.path, reply.status, reply.code, reply.lost)
+        self.trace(request.method, request.path, _asked(request), reply.status, reply.code, "lost" if reply.lost else "")
         self.look()
         return reply
 
@@ -320,6 +322,8 @@ class World:
         for record in step:
             self.events += 1
             self._hash.update(encode(record))
+            if self._tell is not None and not isinstance(record, Marked | Decision):
+                self._tell(f"{self.loop.time():10.3f}  {type(record).__name__} {encode(record).decode()}")
         if now.started:
             self.witness.step(step, now.book)
 
@@ -413,6 +417,7 @@ class World:
         journal._save = full  # type: ignore[method-assign]
 
 
-def short(record: Any) -> str:
-    """A record in a few words, for people who follow a seed."""
-    return f"{type(record).__name__} {msgspec.to_builtins(record)}" if isinstance(record, msgspec.Struct) else str(record)
+def _asked(request: Request) -> str:
+    """What a request says beside its path."""
+    said = request.body if isinstance(request.body, dict) else request.query
+    return " ".join(f"{key}={value}" for key, value in said.items() if key not in ("startAt", "endAt", "pageSize", "currentPage"))
