@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from enigma_sandbox.exchange import Exchange, encode
+from enigma_sandbox.exchange import encode
 from enigma_sandbox.wire import Answer, Asked, told
 
 if TYPE_CHECKING:
@@ -103,16 +103,28 @@ def _local(asked: Asked) -> bool:
 
 
 def _page(known: dict[str, str]) -> str:
-    rows = "".join(
-        f"<tr><td><button onclick=\"press('{html.escape(name)}')\">{html.escape(name)}</button></td><td>{html.escape(what)}</td></tr>"
-        for name, what in known.items()
-    )
-    return f"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Local exchange</title>
-<style>body{{font:15px system-ui;margin:2em;max-width:70em}}td{{padding:.2em .8em .2em 0;vertical-align:top}}textarea{{width:100%;font:13px monospace}}</style>
-<h1>Local exchange</h1><p>Values for the button, a JSON object:</p><textarea id="values" rows="3">{{}}</textarea>
-<pre id="said"></pre><table>{rows}</table>
-<script>async function press(name){{const r=await fetch('/admin/'+name,{{method:'POST',body:document.getElementById('values').value}});
-document.getElementById('said').textContent=r.status+' '+await r.text()}}</script></html>"""
+    rows = "".join(_row(html.escape(name), html.escape(what)) for name, what in known.items())
+    return _PAGE.replace("ROWS", rows)
 
 
-__all__ = ["Admin", "Exchange", "buttons"]
+def _row(name: str, what: str) -> str:
+    return f"<tr><td><button onclick=\"press('{name}')\">{name}</button></td><td>{what}</td></tr>"
+
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Local exchange</title>
+<style>
+body { font: 15px system-ui; margin: 2em; max-width: 70em }
+td { padding: .2em .8em .2em 0; vertical-align: top }
+textarea { width: 100%; font: 13px monospace }
+</style>
+<h1>Local exchange</h1>
+<p>Values for the button, a JSON object:</p>
+<textarea id="values" rows="3">{}</textarea>
+<pre id="said"></pre>
+<table>ROWS</table>
+<script>
+async function press(name) {
+  const answer = await fetch('/admin/' + name, {method: 'POST', body: document.getElementById('values').value})
+  document.getElementById('said').textContent = answer.status + ' ' + await answer.text()
+}
+</script></html>"""

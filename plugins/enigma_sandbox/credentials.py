@@ -1,4 +1,4 @@
-"""The key clients sign with: the environment's, one kept beside the account, or one made just now. None of them opens anything real."""
+"""The key clients sign with: the environment's, one kept beside the account, or one made just now."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def given(environment: Mapping[str, str]) -> Credentials | None:
     if not any(found.values()):
         return None
     if missing := [VARIABLES[name] for name, value in found.items() if not value]:
-        raise ConfigError(f"the environment has a key in part: set {' and '.join(missing)} too, or none of {', '.join(VARIABLES.values())}")
+        raise ConfigError(
+            f"the environment has a key in part: set {' and '.join(missing)} too, or none of {', '.join(VARIABLES.values())}"
+        )
     hide(found["secret"])
     hide(found["passphrase"])
     return Credentials(**found, origin=f"those of {VARIABLES['key']}")
@@ -76,4 +78,6 @@ def _value(variable: str, environment: Mapping[str, str]) -> str:
         with open(file, encoding="utf-8") as text:
             return text.read(MOST).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{variable}_FILE: {file} cannot be read ({getattr(error, 'strerror', None) or 'it is no text'})") from None
+        raise ConfigError(
+            f"{variable}_FILE: {file} cannot be read ({getattr(error, 'strerror', None) or 'it is no text'})"
+        ) from None

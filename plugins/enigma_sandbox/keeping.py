@@ -34,7 +34,9 @@ def read(file: Path) -> Kept | None:
     except OSError as error:
         raise HomeError(f"{file}: the exchange's state cannot be read ({error.strerror or error})") from None
     except msgspec.DecodeError as error:
-        raise HomeError(f"{file}: this is no state of a local exchange ({error}); name another file, or remove it to begin anew") from None
+        raise HomeError(
+            f"{file}: this is no state of a local exchange ({error}); name another file, or remove it to begin anew"
+        ) from None
     if found.format != FORMAT:
         raise HomeError(f"{file}: it is of format {found.format}, and this version reads {FORMAT}; name another file")
     return found

@@ -162,7 +162,9 @@ def market(setup: Setup, now: int, shift: int | None = None) -> Market:
         return Played(recorded, 500 if len(recorded.symbols) <= FEW else 1_000, setup.seed)
     feed = feed_named(setup.feed)
     if type(feed).simulated:
-        raise ConfigError(f"feed {setup.feed} has a time of its own, and nothing here moves it to now: use synthetic, --data, or a live feed")
+        raise ConfigError(
+            f"feed {setup.feed} has a time of its own, and nothing moves it to now: use synthetic, --data, or a live feed"
+        )
     return Mirrored(feed, setup.days, _named(feed, setup.symbols))
 
 

@@ -94,7 +94,7 @@ class Prices:
                 yield from self._tick(symbol, slot + phase)
 
     def missed(self, after: int, until: int, symbols: Sequence[str]) -> Iterator[MarketEvent]:
-        """What closed of `symbols` in ``after < ts <= until``, in few words: each bar by its corners. For an exchange that was away."""
+        """What `symbols` did in ``after < ts <= until``, each bar by its corners: for an exchange that was away."""
         for open_ in range(self._open(after), until + 1, self.length):
             bars = [bar for symbol in symbols if (bar := self.bar(symbol, open_)) is not None]
             seen = [event for bar in bars for event in corners(bar, self.track.instrument(bar.symbol))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import random
 import secrets
@@ -17,7 +16,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from enigma_core.errors import ConfigError, HomeError
+from enigma_core.errors import ConfigError
 from enigma_core.market import MarketEvent
 from enigma_sandbox import keeping
 from enigma_sandbox.admin import Admin
@@ -56,7 +55,15 @@ def wall() -> int:
 class Sandbox:
     """A local exchange that serves. `open` it, and `close` it when done; between the two it lives in the running loop."""
 
-    def __init__(self, setup: Setup, credentials: Credentials, *, state: Path | None = None, deposit: Decimal = Decimal(10_000), clock: Clock = wall) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        credentials: Credentials,
+        *,
+        state: Path | None = None,
+        deposit: Decimal = Decimal(10_000),
+        clock: Clock = wall,
+    ) -> None:
         self.setup, self.credentials, self.state, self.deposit, self.clock = setup, credentials, state, deposit, clock
         self.account = secrets.token_hex(4)
         self.told: list[str] = []
@@ -99,7 +106,9 @@ class Sandbox:
         self.failed = loop.create_future()
         self.hub = Hub(self.exchange, self.clock, self.rules.ping_interval, self.rules.ping_timeout)
         self._admin = Admin(self)
-        self._server = await loop.create_server(lambda: Line(self._answer, self.hub.upgrade, self._lines), sock=listening, backlog=256)
+        self._server = await loop.create_server(
+            lambda: Line(self._answer, self.hub.upgrade, self._lines), sock=listening, backlog=256
+        )
         self._tasks = [
             asyncio.ensure_future(self.market.play(self.clock, since, self._see, self._turn)),
             asyncio.ensure_future(self._keeping()),
@@ -164,7 +173,9 @@ class Sandbox:
         for event in self.market.opening(now):
             self.exchange.see(event)
         away = (now - kept.saved) / 60_000
-        self.told.append(f"goes on with the account of {self.state}; it was away for {away:,.0f} min, and {count:,} events were worked")
+        self.told.append(
+            f"goes on with the account of {self.state}; it was away for {away:,.0f} min, and {count:,} events were worked"
+        )
         return now
 
     def _same(self, kept: keeping.Kept) -> None:
@@ -172,8 +183,8 @@ class Sandbox:
         if kept.market != self.market.identity or gone:
             what = f"without {', '.join(gone[:5])}" if gone else f"of {self.market.identity}"
             raise ConfigError(
-                f"{self.state} holds an account of another market ({kept.market}, {len(kept.symbols)} contracts), and this one is {what}: "
-                "start it as it was, or name another file"
+                f"{self.state} holds an account of another market ({kept.market}, {len(kept.symbols)} contracts), "
+                f"and this one is {what}: start it as it was, or name another file"
             )
 
     # time
@@ -243,7 +254,7 @@ class Sandbox:
     def _reply(self, request: Request) -> Reply:
         try:
             return self.exchange.request(request)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a defect of one endpoint is a 500 to its client, and the others go on
             _LOG.exception("%s %s was not answered", request.method, request.path)
             return Reply(status=500, raw=encode({"code": "500000", "msg": "Internal Server Error"}))
 
@@ -301,7 +312,10 @@ def bound(port: int) -> socket.socket:
         made.listen(256)
     except OSError as error:
         made.close()
-        why = {98: "is in use; stop what listens there, or take another by --port (0: any that is free)", 13: "needs more rights; take one above 1023"}
+        why = {
+            98: "is in use; stop what listens there, or take another by --port (0: any that is free)",
+            13: "needs more rights; take one above 1023",
+        }
         raise ConfigError(f"port {port} {why.get(error.errno or 0, f'cannot be listened on ({error.strerror})')}") from None
     made.setblocking(False)
     return made
@@ -331,6 +345,3 @@ def described(sandbox: Sandbox) -> dict[str, Any]:
         "account": sandbox.account,
         "told": sandbox.told,
     }
-
-
-__all__ = ["HomeError", "Sandbox", "Setup", "bound", "described", "json", "kucoin", "serving", "wall"]
