@@ -62,7 +62,7 @@ def test_what_was_written_is_read_to_the_bit(store: CandleStore) -> None:
     assert store.write(written[100:200]) == 0
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(0, 120), st.integers(0, 40), st.integers(0, 10), st.sampled_from([100.0, 101.0, 102.0])),
