@@ -97,8 +97,8 @@ def contract_of(row: Mapping[str, Any], now: int) -> Contract | None:
 
 
 def exact(value: Any) -> Decimal:
-    """A number of JSON, exactly as it was written, without an exponent."""
-    return Decimal(format(Decimal(value if isinstance(value, str) else repr(value)), "f"))
+    """A number of JSON, exactly as it was written, without an exponent or idle zeros."""
+    return Decimal(format(Decimal(value if isinstance(value, str) else repr(value)).normalize(), "f"))
 
 
 def number(value: Any) -> float:

@@ -1,0 +1,204 @@
+"""The feed ccxt: an unmodified exchange of ccxt against a small KuCoin, and the unified calls of a made-up one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_kucoin import FakeKucoin
+from kucoin_messages import BAR, T0, contract
+
+from enigma_core.errors import ConfigError, DataError
+from enigma_core.market import BarsClosed, BookSeen, FundingSeen, MarkSeen, TickerSeen, TradeSeen
+from enigma_core.testing import check
+from enigma_exchange.stream.closing import Closing
+from enigma_exchange.unified import Unified, contracts_of
+from enigma_plugins.feeds.ccxt import Ccxt
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+
+
+def test_the_feed_keeps_its_contract():
+    assert check(Ccxt) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"), [({"exchange": "bynance"}, "did you mean .*binance"), ({"exchange": "x" * 9}, "does not know")]
+)
+def test_an_exchange_that_ccxt_does_not_know_is_refused_with_a_sentence(settings, says):
+    with pytest.raises(ConfigError, match=says):
+        Ccxt(**settings).symbols()
+
+
+def test_an_address_is_for_kucoin_alone():
+    with pytest.raises(ConfigError, match="kucoinfutures alone"):
+        Ccxt(exchange="bybit", url="http://127.0.0.1:9000")
+
+
+def test_an_exchange_that_is_not_there_is_told_in_a_sentence():
+    with pytest.raises(DataError, match=r"kucoinfutures does not answer \(.*check the network"):
+        Ccxt(exchange="kucoinfutures", url="http://127.0.0.1:9").symbols()
+
+
+def test_contracts_and_history_come_through_an_unmodified_client():
+    fake = FakeKucoin()
+    with fake.rest():
+        feed = Ccxt(exchange="kucoinfutures", url=fake.url, days=3, volume="contracts")
+        assert feed.symbols() == (BTC, ETH)
+        instrument = feed.instrument(BTC)
+        assert (str(instrument.tick), str(instrument.multiplier), str(instrument.lot)) == ("0.1", "0.001", "1")
+        candles = feed.history(BTC, "5m")
+        assert len(candles) == pytest.approx(3 * 288, abs=1)
+        assert np.all(np.diff(candles.ts) == BAR)
+        assert candles.volume[0] == pytest.approx(0.5)
+        assert feed.listings()[0].turnover > 0
+        with pytest.raises(DataError, match="does not list it; did you mean BTC"):
+            feed.instrument("BTCX/USDT:USDT")
+
+
+def test_a_live_market_comes_through_an_unmodified_client():
+    async def work() -> None:
+        wall = int(time.time() * 1000)
+        ahead = (wall // BAR + 1) * BAR - 2_000 - wall - BAR
+        async with FakeKucoin(ahead).running() as fake:
+            feed = Ccxt(exchange="kucoinfutures", url=fake.url, volume="contracts", book=False)
+            stream = feed.stream((BTC, ETH), "5m", fake.now() // BAR * BAR - 2 * BAR)
+            kinds, moments = set(), []
+            async with asyncio.timeout(20):
+                async for event in stream:
+                    kinds.add(type(event))
+                    if type(event) is BarsClosed:
+                        moments.append(event)
+                    if len(moments) == 3 and TradeSeen in kinds:
+                        break
+            await stream.aclose()
+            assert [b.ts - a.ts for a, b in pairwise(moments)] == [BAR, BAR]
+            assert all(list(event.bars) == [BTC, ETH] for event in moments)
+            assert moments[0].bars[BTC].volume == pytest.approx(0.5)
+
+    asyncio.run(work())
+
+
+class Exchange:
+    """What ccxt's unified calls answer; nothing can be watched."""
+
+    id = "made up"
+    precisionMode = 4  # noqa: N815 - as ccxt names it
+
+    def __init__(self, **has: bool) -> None:
+        self.has = {"fetchTickers": True, "fetchFundingRates": True, **has}
+        self.number = 0
+        self.fails = False
+
+    async def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> list[list[Any]]:
+        self._trouble()
+        return [[since + i * BAR, 100.0, 101.0, 99.0, 100.5, 7.0] for i in range(limit)]
+
+    async def fetch_order_book(self, symbol: str) -> dict[str, Any]:
+        self._trouble()
+        return {"bids": [[99.9, 1000], [99.8, 0]], "asks": [[100.1, 2000]], "timestamp": None}
+
+    async def fetch_trades(self, symbol: str) -> list[dict[str, Any]]:
+        self._trouble()
+        self.number += 1
+        rows = [(1, 100.0), (2, 1000.0), (self.number + 2, 100.2)]
+        return [{"id": str(n), "price": price, "amount": 10, "side": "sell", "timestamp": T0 - BAR} for n, price in rows]
+
+    async def fetch_tickers(self, symbols: list[str]) -> dict[str, Any]:
+        return {BTC: {"quoteVolume": 5e8}}
+
+    async def fetch_funding_rates(self, symbols: list[str]) -> dict[str, Any]:
+        return {BTC: {"markPrice": 100.0, "indexPrice": 100.1, "fundingRate": 0.0002, "fundingTimestamp": T0, "interval": "4h"}}
+
+    def _trouble(self) -> None:
+        if self.fails:
+            raise OSError("gone")
+
+
+def follow(exchange: Exchange, seconds: float, begin: int) -> list[Any]:
+    async def work() -> list[Any]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        def now() -> int:
+            return begin + int((loop.time() - began) * 1000)
+
+        closing = Closing(BAR, {BTC: T0 - 2 * BAR}, {BTC: 1.0}, begin)
+        made = Unified(
+            exchange, {BTC: contract()}, "5m", closing, now=now, wall=now, levels=20, poll=0.05, book=True, trades=True, band=0.1
+        )  # fmt: skip
+        events: list[Any] = []
+        stream = made.events()
+
+        async def take() -> None:
+            async for event in stream:
+                events.append(event)  # noqa: PERF401 - it never ends
+
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(take(), seconds)
+        await stream.aclose()
+        return events
+
+    return asyncio.run(work())
+
+
+def test_what_cannot_be_watched_is_asked_again_and_again():
+    events = follow(Exchange(), 1.3, T0 - 100)
+    kinds = {type(event) for event in events}
+    assert kinds == {BarsClosed, BookSeen, TradeSeen, MarkSeen, FundingSeen, TickerSeen}
+    (bars,) = [event for event in events if type(event) is BarsClosed]
+    assert (bars.ts, bars.bars[BTC].close, bars.bars[BTC].volume) == (T0, 100.5, 7.0)
+    trades = [event for event in events if type(event) is TradeSeen]
+    assert {trade.price for trade in trades} == {100.0, 100.2}
+    assert len([trade for trade in trades if trade.price == 100.0]) == 1
+    book = next(event for event in events if type(event) is BookSeen)
+    assert (book.bids, book.asks) == (((99.9, 1.0),), ((100.1, 2.0),))
+    funding = next(event for event in events if type(event) is FundingSeen)
+    assert (funding.rate, funding.hours, funding.next_ts) == (0.0002, 4.0, T0)
+    times = [event.ts for event in events]
+    assert times == sorted(times)
+
+
+def test_an_exchange_in_trouble_ends_nothing():
+    exchange = Exchange()
+    exchange.fails = True
+    events = follow(exchange, 0.4, T0 - 10_000)
+    assert {type(event) for event in events} == {MarkSeen, FundingSeen, TickerSeen}
+
+
+def market(**more: Any) -> dict[str, Any]:
+    return {
+        "swap": True,
+        "linear": True,
+        "settle": "USDT",
+        "quote": "USDT",
+        "active": True,
+        "contractSize": 0.01,
+        "precision": {"price": 0.5, "amount": 1},
+        "limits": {"amount": {"min": 2, "max": 1e6}, "leverage": {"max": 50}},
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    "bad", [{"swap": False}, {"linear": False}, {"settle": "USD"}, {"precision": {}}, {"precision": {"price": 0, "amount": 1}}]
+)
+def test_only_linear_perpetuals_with_a_grid_are_offered(bad):
+    exchange = Exchange()
+    exchange.markets = {BTC: market(), ETH: market(**bad)}
+    assert list(contracts_of(exchange, "USDT")) == [BTC]
+
+
+def test_a_precision_in_decimal_places_is_a_grid_too():
+    exchange = Exchange()
+    exchange.precisionMode = 2
+    exchange.markets = {BTC: market(precision={"price": 2, "amount": 0})}
+    found = contracts_of(exchange, "USDT")[BTC].instrument
+    assert (str(found.tick), str(found.lot), str(found.min_quantity), found.max_leverage) == ("0.01", "1", "2", 50)
+    assert math.isclose(float(found.multiplier), 0.01)
