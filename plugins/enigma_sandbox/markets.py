@@ -169,7 +169,7 @@ def market(setup: Setup, now: int, shift: int | None = None) -> Market:
 
 
 def _named(feed: Feed, symbols: Sequence[str]) -> tuple[str, ...]:
-    """`symbols` as the feed calls them; ``BTC`` and ``BTC/USDT`` stand for ``BTC/USDT:USDT``. Raises `DataError` for unknown ones."""
+    """`symbols` as the feed calls them; ``BTC`` and ``BTC/USDT`` stand for ``BTC/USDT:USDT``. Raises `DataError`."""
     return tuple(feed.instrument(s if ":" in s else f"{s.partition('/')[0]}/USDT:USDT").symbol for s in symbols)
 
 

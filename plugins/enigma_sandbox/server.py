@@ -22,7 +22,7 @@ from enigma_sandbox import keeping
 from enigma_sandbox.admin import Admin
 from enigma_sandbox.credentials import Credentials
 from enigma_sandbox.exchange import Contract, Exchange, Key, Reply, Request, Rules, encode
-from enigma_sandbox.markets import DAY, Clock, Market, Setup, market
+from enigma_sandbox.markets import Clock, Market, Setup, market
 from enigma_sandbox.sockets import Hub
 from enigma_sandbox.wire import Answer, Asked, Line, told
 
@@ -32,7 +32,7 @@ HOST = "127.0.0.1"
 MOUNTS = {"fut": "futures", "spot": "spot"}
 SOCKET = "/ws"
 
-MOST_AWAY = 7 * DAY
+MOST_AWAY = 7 * 86_400_000
 """Of what an exchange has missed it works no more than this, ms."""
 
 SAVED = 1.0

@@ -85,7 +85,7 @@ class Ticks:
         """Mark and index at tick `i`: the mark is nearer to the price than the index is."""
         price, ts = self.prices[i], self.times[i]
         turn = 2 * math.pi * (ts % 600_000) / 600_000 + crc32(symbol.encode()) % 7
-        decimals = max(0, -int(self.instrument.tick.normalize().as_tuple().exponent)) + 1  # type: ignore[operator]
+        decimals = max(0, -int(self.instrument.tick.normalize().as_tuple().exponent)) + 1
         index = price * (1 + BASIS * math.sin(turn))
         return MarkSeen(ts, symbol, round(price * 0.9 + index * 0.1, decimals), round(index, decimals))
 

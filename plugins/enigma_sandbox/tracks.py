@@ -137,8 +137,8 @@ class Recorded:
                 parts.append((ts, *(column[::-1] for column in columns)))
             else:
                 parts.append((part.ts - first + offset, part.open, part.high, part.low, part.close, part.volume))
-        columns = tuple(np.concatenate(rows) for rows in zip(*parts, strict=True)) if parts else (np.empty(0, np.int64), *_NOTHING)
-        return Candles.of(symbol, self.timeframe, *columns)
+        joined = [np.concatenate(rows) for rows in zip(*parts, strict=True)] if parts else [np.empty(0, np.int64), *_NOTHING]
+        return Candles.of(symbol, self.timeframe, *joined)
 
     def settlements(self, symbol: str, start: int, end: int) -> Funding:
         found = self._feed.funding(symbol)
