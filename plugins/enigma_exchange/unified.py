@@ -22,6 +22,9 @@ from enigma_exchange.stream.sanity import Sanity
 
 logger = logging.getLogger(__name__)
 
+ROWS = PAGE - 1
+"""Bars asked for at once: exchanges may count both ends of the time asked for, and cut off what is beyond their own limit."""
+
 DECIMAL_PLACES, TICK_SIZE = 2, 4
 """How ccxt writes a precision; by significant digits no grid of prices can be told."""
 
@@ -121,7 +124,10 @@ def _instrument(symbol: str, market: Mapping[str, Any], mode: int) -> Instrument
 
 
 def _grid(precision: Any, mode: int) -> Decimal | None:
-    if precision is None or mode not in (DECIMAL_PLACES, TICK_SIZE):
+    if precision is None or mode not in (ROWS = PAGE - 1
+"""Bars asked for at once: exchanges may count both ends of the time asked for, and cut off what is beyond their own limit."""
+
+DECIMAL_PLACES, TICK_SIZE):
         return None
     step = exact(precision) if mode == TICK_SIZE else Decimal(1).scaleb(-int(precision))
     return step if step > 0 else None
@@ -139,7 +145,7 @@ def page(exchange: Any, symbol: str, timeframe: str, start: int, end: int) -> li
     since = start
     try:
         while since < end:
-            limit = min(PAGE, (end - since) // length + 1)
+            limit = min(ROWS, (end - since) // length + 1)
             rows = rows_of(exchange.fetch_ohlcv(symbol, timeframe, since=since, limit=limit))
             fresh = {row.ts: row for row in rows if since <= row.ts < end}
             if not fresh:
@@ -254,11 +260,18 @@ class Unified:
     # what is asked
 
     async def _fetch(self, asked: Asked) -> None:
-        length = self._closing.length
+        found: list[Row] = []
+        length, since = self._closing.length, asked.start
         try:
-            limit = min(PAGE, (asked.end - asked.start) // length + 1)
-            answer = await self._exchange.fetch_ohlcv(asked.symbol, self._timeframe, since=asked.start, limit=limit)
-            self._closing.answered(asked, rows_of(answer), self._now())
+            while since < asked.end:
+                limit = min(ROWS, (asked.end - since) // length + 1)
+                answer = await self._exchange.fetch_ohlcv(asked.symbol, self._timeframe, since=since, limit=limit)
+                fresh = [row for row in rows_of(answer) if since <= row.ts < asked.end]
+                if not fresh:
+                    break
+                found += fresh
+                since = max(row.ts for row in fresh) + length
+            self._closing.answered(asked, found, self._now())
         except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
             logger.debug("%s: %s", asked, said(error))
             self._closing.failed(asked, self._now())
