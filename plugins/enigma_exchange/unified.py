@@ -124,10 +124,7 @@ def _instrument(symbol: str, market: Mapping[str, Any], mode: int) -> Instrument
 
 
 def _grid(precision: Any, mode: int) -> Decimal | None:
-    if precision is None or mode not in (ROWS = PAGE - 1
-"""Bars asked for at once: exchanges may count both ends of the time asked for, and cut off what is beyond their own limit."""
-
-DECIMAL_PLACES, TICK_SIZE):
+    if precision is None or mode not in (DECIMAL_PLACES, TICK_SIZE):
         return None
     step = exact(precision) if mode == TICK_SIZE else Decimal(1).scaleb(-int(precision))
     return step if step > 0 else None
