@@ -152,11 +152,14 @@ class Upkeep:
             if symbol not in self._book.positions and now - last > LATE:
                 del self._lately[symbol]
 
-    async def money(self, calm: Callable[[], bool]) -> None:
+    async def money(self, calm: Callable[[], bool], fills: Callable[[], Awaitable[None]]) -> None:
         """Deposits by their rows; a difference of balances that is left after two calm looks is the account's own booking."""
         await self._moves()
         quiet = calm()
         balance = await self._ask(self._api.balance())
+        if abs(money(balance.wallet) - self._book.cash) >= DUST:
+            # what has just traded is no difference
+            await fills()
         residual = money(balance.wallet) - self._book.cash
         if not (quiet and calm()) or abs(residual) < DUST:
             self._opened = self._opened or (quiet and abs(residual) < DUST)

@@ -134,7 +134,11 @@ class LiveAccount:
     # the engine's side: `RemoteVenue`
 
     def submit(self, order: Order) -> None:
-        if order.id in self.lives:
+        known = self.lives.get(order.id)
+        if known is not None:
+            if known.state in ("over", "absent"):
+                # whoever asks for it once more has forgotten it
+                self._noted.append(("over", known))
             return
         before = self.lives.before(order.id)
         life = self.lives.add(order)
@@ -177,6 +181,9 @@ class LiveAccount:
             for what, life in batch:
                 if what == "order":
                     self._begin(life)
+                elif what == "over" and life.order.id in self._book.orders:
+                    order, reason = life.order, "an order of this id is over"
+                    self._say(OrderEnded(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="cancelled", reason=reason))
             self._call_off([life for what, life in batch if what == "cancel"], "")
 
     def _begin(self, life: Life) -> None:
@@ -883,7 +890,7 @@ class LiveAccount:
             await self.upkeep.margin_mode(symbol)
         await self.upkeep.funding()
         touched = dict(self._touched)
-        await self.upkeep.money(lambda: self._is_calm(touched))
+        await self.upkeep.money(lambda: self._is_calm(touched), self._read_fills)
         for order_id in self.lives.forget(self._ts() - round(self.timing.zombie * 1000)):
             self._ended.pop(order_id, None)
         self._publish()
