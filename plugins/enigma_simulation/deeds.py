@@ -130,7 +130,9 @@ def _another(world: World, values: dict[str, Any]) -> None:
     """An engine on another host trades this account."""
     symbol = values["symbol"]
     _foreign(world, symbol, _trade(world, symbol, Decimal(2), reduces=False, client=f"enigma-{'z' * 20}{world.events:06d}"))
-    world.witness.must_halt = "another engine trades this account"
+    if world.scenario.weather == "single":
+        # an order that fills at once is known by what the private stream says of it alone
+        world.witness.must_halt = "another engine trades this account"
 
 
 def _press(button: str, *names: str) -> Callable[[World, dict[str, Any]], None]:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from enigma_core import chance
-from enigma_core.model import Purpose, StreakReset
+from enigma_core.model import Purpose, StateSet, StreakReset
 from enigma_core.parts import Algorithm
 from enigma_core.plan import LeverageRule, Plan, Risk, Timeframes
 from enigma_core.shells import desk as desk_module
@@ -333,7 +333,10 @@ async def _again(world: World) -> None:
         line.wild = 0.0
     if not world.current.ready:
         return
-    await asyncio.sleep(3.0)
+    if world.witness.account.state == "ACTIVE":
+        # a bar that closes meanwhile may well be entered on
+        await world.tell(lambda ts: StateSet(ts=ts, state="REDUCE_ONLY", reason="before the end"))
+    await asyncio.sleep(6.0)
     before = Counter(world.witness.counts)
     first = world.current
     first.stop.set()
