@@ -127,9 +127,7 @@ class Account:
         state.wallet += amount
         state.next_row += 1
         equity = state.wallet
-        state.rows.append(
-            Row(offset=state.next_row, ts=ts, kind=kind, amount=amount, fee=fee, equity=equity, remark=remark)
-        )
+        state.rows.append(Row(offset=state.next_row, ts=ts, kind=kind, amount=amount, fee=fee, equity=equity, remark=remark))
 
     def fill(
         self, order: Order, ts: int, size: int, price: Decimal, *, maker: bool, trade_type: str = "trade", visible: int = 0

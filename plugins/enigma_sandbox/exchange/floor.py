@@ -35,7 +35,9 @@ class Floor:
         for contract in contracts:
             lot = contract.instrument.lot
             if lot != lot.to_integral_value():
-                raise ValueError(f"contract {contract.symbol}: its lot is {lot}; KuCoin's contracts are whole, so it must be a whole number")
+                raise ValueError(
+                    f"contract {contract.symbol}: its lot is {lot}; KuCoin's contracts are whole, so it must be a whole number"
+                )
         self.contracts = {c.symbol: c for c in contracts}
         self.names = {c.instrument.symbol: c.symbol for c in contracts} | {c.symbol: c.symbol for c in contracts}
         self.rules = rules
@@ -44,6 +46,7 @@ class Floor:
         self.faults = faults
         self.outlet = Outlet(faults, random, rules.user)
         self.quota = Quota(rules.quota, rules.quota_window)
+        self.endpoint = rules.endpoint
         self.tokens: dict[str, tuple[str, int]] = {}
         self._history = history
         self._funding = funding

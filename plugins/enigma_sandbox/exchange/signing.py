@@ -35,7 +35,11 @@ def check(request: Request, rules: Rules, faults: Faults, now: int, permission: 
         return None
     key, sign, stamp, passphrase = (request.headers.get(name, "") for name in _HEADERS)
     if not (key and sign and stamp and passphrase):
-        raise Refusal("400001", "Please check the header of your request for KC-API-KEY, KC-API-SIGN, KC-API-TIMESTAMP, KC-API-PASSPHRASE", 401)
+        raise Refusal(
+            "400001",
+            "Please check the header of your request for KC-API-KEY, KC-API-SIGN, KC-API-TIMESTAMP, KC-API-PASSPHRASE",
+            401,
+        )
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 15 and abs(int(stamp) - now) <= rules.skew_allowed):
         raise Refusal("400002", "KC-API-TIMESTAMP Invalid -- the difference from the server's time is more than 5 seconds", 401)
     found = next((k for k in rules.keys if _same(k.key, key)), None)

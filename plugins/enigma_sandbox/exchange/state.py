@@ -167,6 +167,8 @@ class MarketState(msgspec.Struct, kw_only=True):
     hours: float = 8.0
     turnover: float | None = None
     sequence: int = 1_697_895_963_339
+    prints: int = 1_794_100_537_695
+    """The number of the newest public trade."""
     tick: Decimal | None = None
     lot: int | None = None
     multiplier: Decimal | None = None
@@ -195,4 +197,3 @@ class State(msgspec.Struct, kw_only=True):
     next_funding: int = 1_472_387_374_042_586
     next_closed: int = 500_000_000_036_305_465
     wallet_version: int = 1
-    revoked: bool = False

@@ -145,6 +145,14 @@ class Tape:
         places = max(0, -int(self.instrument.tick.normalize().as_tuple().exponent)) + 1
         return Decimal(repr(round(price, places)))
 
+    def full(self, base: float) -> int:
+        """The whole lots that an amount of base currency has."""
+        return int(base / float(self.instrument.multiplier) + 1e-6)
+
+    def lots(self, base: float) -> int:
+        """An amount of base currency in whole lots, rounded."""
+        return round(base / float(self.instrument.multiplier))
+
     def saw_price(self, ts: int, price: float) -> None:
         self.state.last = price
         self.state.seen = max(self.state.seen, ts)
@@ -156,12 +164,15 @@ class Tape:
     def saw_book(self, book: BookSeen) -> None:
         self.book = book
         self._bids = self._asks = None
-        self.state.sequence += 1
         if not self.state.last and book.bids and book.asks:
             self.saw_price(book.ts, (book.bids[0][0] + book.asks[0][0]) / 2)
 
+    def drop_book(self) -> None:
+        """The book is worth nothing any more: the last price stands for it until the next one."""
+        self.book = self._bids = self._asks = None
+
     def levels(self, side: Side, now: int, max_age: int) -> list[Level]:
-        """What someone who buys (+1) or sells (-1) can take, best first: the book, or where none is fresh the last price slipped."""
+        """What someone who buys (+1) or sells (-1) can take, best first: the book, or the last price slipped where none is fresh."""
         book = self.book
         if book is not None and now - book.ts <= max_age:
             found = self._asks if side > 0 else self._bids
@@ -176,18 +187,24 @@ class Tape:
             return []
         return [[float(slipped(self.state.last, side, self.instrument, self.slippage)), _DEEP]]
 
+    def told(self, side: Side, now: int, max_age: int) -> list[Level]:
+        """The levels as they are told: as the last book had them, whatever was taken since."""
+        book = self.book
+        if book is not None and now - book.ts <= max_age:
+            return self._lots(book.asks if side > 0 else book.bids)
+        return [list(level) for level in self.levels(side, now, max_age)]
+
     def _lots(self, levels: tuple[tuple[float, float], ...]) -> list[Level]:
-        multiplier = float(self.instrument.multiplier)
         found: list[Level] = []
         for price, size in levels:
-            lots = int(size / multiplier + 1e-6)
+            lots = self.full(size)
             if lots > 0 and price > 0:
                 found.append([price, lots])
         return found
 
     def best(self, now: int, max_age: int) -> tuple[Level | None, Level | None]:
         """Best bid and ask."""
-        bids, asks = self.levels(-1, now, max_age), self.levels(1, now, max_age)
+        bids, asks = self.told(-1, now, max_age), self.told(1, now, max_age)
         return (bids[0] if bids else None), (asks[0] if asks else None)
 
     # trades and bars

@@ -39,7 +39,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What is answered, and how. `payload` is the envelope ({"code", "data"}) or, when `raw` is given, nothing: then `raw` is the body.
+    """What is answered, and how. `payload` is the envelope ({"code", "data"}); where `raw` is given, that is the body instead.
 
     `delay`: ms the answer takes on its way. `lost`: it never arrives, though whatever was asked may have been done.
     """
