@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -126,6 +127,20 @@ def _foreign(world: World, symbol: str, signed: Decimal) -> None:
     foreign[symbol] = foreign.get(symbol, Decimal(0)) + signed
 
 
+def _hand_flip(world: World, values: dict[str, Any]) -> None:
+    for name in (values["symbol"], *world.prices.lines):
+        held = world.truth.held(name)
+        if held and not world.witness.foreign.get(name):
+            world.exchange.press("hand_flip", symbol=_code(world, name))
+            # ours is gone; what is there now is somebody else's
+            _foreign(world, name, world.truth.held(name))
+            return
+
+
+def _venue_cancels(world: World, values: dict[str, Any]) -> None:
+    world.exchange.press("cancel_by_venue", symbol=_code(world, values["symbol"]), stops=True)
+
+
 def _another(world: World, values: dict[str, Any]) -> None:
     """An engine on another host trades this account."""
     symbol = values["symbol"]
@@ -145,7 +160,8 @@ def _press(button: str, *names: str) -> Callable[[World, dict[str, Any]], None]:
 
 def _money(amount: int) -> Callable[[World, dict[str, Any]], None]:
     def move(world: World, values: dict[str, Any]) -> None:
-        world.exchange.press("deposit" if amount > 0 else "withdraw", amount=Decimal(abs(amount)))
+        with suppress(ValueError):
+            world.exchange.press("deposit" if amount > 0 else "withdraw", amount=Decimal(abs(amount)))
 
     return move
 
@@ -232,6 +248,8 @@ DEEDS: dict[str, Callable[[World, dict[str, Any]], None]] = {
     "hand_reduce": _hand_reduce,
     "hand_cancel_stop": _hand_cancel_stop,
     "hand_open": _hand_open,
+    "hand_flip": _hand_flip,
+    "venue_cancels": _venue_cancels,
     "another": _another,
     "deposit": _money(1_500),
     "withdraw": _money(-700),

@@ -45,11 +45,25 @@ STATES: tuple[tuple[str, Any, Any], ...] = (
     ("push_delay", 3_000, 0),
     ("stalled_private", True, False),
     ("fills_late", 2_500, 0),
+    ("empty_positions", 3, 0),
+    ("zero_balance", 3, 0),
+    ("skew", 1_700, 0),
 )
 """Faults of a stream, and what they are without."""
 
 OUTAGES = ("maintenance", "revoked", "unlisted")
-HANDS = ("hand_close", "hand_reduce", "hand_cancel_stop", "hand_open", "deposit", "withdraw", "liquidate", "deleverage")
+HANDS = (
+    "hand_close",
+    "hand_reduce",
+    "hand_cancel_stop",
+    "hand_open",
+    "hand_flip",
+    "venue_cancels",
+    "deposit",
+    "withdraw",
+    "liquidate",
+    "deleverage",
+)
 POINTS = 4_000
 """Labelled points that a process gets past in one seed, roughly: a crash is put at one of them."""
 

@@ -16,7 +16,7 @@ from enigma_core.alert import Request as Wish
 from enigma_core.book import Book
 from enigma_core.errors import EnigmaError, HomeError
 from enigma_core.journal import Record
-from enigma_core.market import BarsClosed, BookSeen, MarketEvent, MarkSeen
+from enigma_core.market import BarsClosed, BookSeen, FundingSeen, MarketEvent, MarkSeen
 from enigma_core.model import Decision, Marked, StateSet
 from enigma_core.parts import Command, Desk, Ports
 from enigma_core.plan import Plan
@@ -92,6 +92,9 @@ class World:
         rules_there = ExchangeRules(deposit=DEPOSIT)
         self.exchange = Exchange(self.contracts, rules_there, self.there, self.randoms("exchange"), history)
         self.exchange.listen(lambda push: self.current.network.push(push) if push.private else None)
+        for symbol in self.prices.lines:
+            due = MIDNIGHT if self.origin < MIDNIGHT else MIDNIGHT + 28_800_000
+            self.exchange.see(FundingSeen(self.origin, symbol, self.randoms(f"funding/{symbol}").choice((0.0003, -0.0002)), due))
         self.truth = Truth(self.exchange, self.contracts)
         self.witness = Witness(rules, self.prices.instruments, self.truth)
         self.witness.troubled = scenario.weather != "calm"

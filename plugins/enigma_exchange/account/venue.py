@@ -116,6 +116,8 @@ class LiveAccount:
         self._deep = True
         self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in ("fills", "orders", "positions", "balance")}
         self._touched: dict[str, int] = {}
+        self._compared = False
+        """Whether the last look at positions was about all of them: those that are moving are left out."""
         self._gone: dict[str, int] = {}
         self._beside: dict[str, tuple[Beside, int]] = {}
         self._foreign_orders: dict[str, int] = {}
@@ -537,6 +539,8 @@ class LiveAccount:
         # what somebody else trades meanwhile must not keep it unknown for ever
         long = life.missed(self.timing.looks, LONG * self.timing.proof)
         if (strays or not self._agrees(symbol, there)) and not long:
+            # a look has missed it once more
+            life.misses.append(self._now())
             life.due = self._now() + 1.0
             self._asked["positions"].set()
             return
@@ -788,6 +792,7 @@ class LiveAccount:
         held = await self._ask(self._api.held())
         await self._read_fills()
         there: dict[str, list[Held]] = {}
+        complete = True
         for one in held:
             there.setdefault(one.symbol, []).append(one)
         odd = (self.fills.strays[name].symbol for name in strays if name in self.fills.strays)
@@ -795,6 +800,9 @@ class LiveAccount:
             same = self._touched.get(symbol, 0) == before.get(symbol, 0)
             if same and not any(life.unsettled for life in self.lives.working(symbol)):
                 self._compare(symbol, there.get(symbol, []), strays)
+            else:
+                complete = False
+        self._compared = complete
         self._publish()
         self._freshen("positions")
 
@@ -828,6 +836,7 @@ class LiveAccount:
                 if trade.kind in ("liquidation", "adl"):
                     self._halt(f"{symbol}: {trade.kind} of {took} contracts at {trade.price}: look at the account")
             self._gone.pop(symbol, None)
+            self.blocks.set(symbol, "position", "")
             self._again(0.25)
             return
         self._agree(symbol, strays)
@@ -897,7 +906,8 @@ class LiveAccount:
 
     def _is_calm(self, touched: dict[str, int]) -> bool:
         """Nothing moves that would make a difference of balances."""
-        return self._touched == touched and not self._gone and not any(life.unsettled for life in self.lives.working())
+        still = self._touched == touched and not self._gone and not self.fills.strays
+        return still and not any(life.unsettled for life in self.lives.working())
 
     # the start
 
@@ -933,7 +943,7 @@ class LiveAccount:
             try:
                 await self._positions()
                 unknown = [x for x in self.lives.working() if x.state in ("unknown", "sent")]
-                if not unknown and not any(self._is_pending(symbol) for symbol in self._gone):
+                if self._compared and not unknown and not any(self._is_pending(symbol) for symbol in self._gone):
                     await self._upkeep()
                     if self.upkeep.residual is not None:
                         await asyncio.sleep(1.0)
