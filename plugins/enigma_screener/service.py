@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from enigma_core.errors import EnigmaError, PluginError
@@ -81,6 +82,9 @@ class Screener(Service, frozen=True, kw_only=True, dict=True):
 
         feed = desk.plan.feed
         assert feed is not None
+        if feed.simulated:
+            # what a feed has worked out so far belongs to the run's thread, and this one is read in another
+            feed = msgspec.structs.replace(feed)
         listings = universe(await asyncio.to_thread(feed.listings), self.bounds)
         # what the run trades is scored already
         beside = watch(feed, desk.plan, [one for one in listings if one.symbol not in desk.instruments], GRACE)

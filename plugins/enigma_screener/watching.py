@@ -129,11 +129,13 @@ class Streamed(Markets):
 
 
 class Rewound(Markets):
-    """Markets of a feed whose time is its own: brought to a moment when they are asked for. Works in a thread on its own feed."""
+    """Markets of a feed whose time is its own: brought to a moment when they are asked for.
+
+    Works in a thread: the feed must not be one that a run works with meanwhile.
+    """
 
     def __init__(self, feed: Feed, plan: Plan, listings: Iterable[Listing]) -> None:
-        # what a feed has worked out so far belongs to the run's thread
-        super().__init__(msgspec.structs.replace(feed), plan, listings)
+        super().__init__(feed, plan, listings)
         self._over = threading.Event()
 
     async def follow(self) -> None:

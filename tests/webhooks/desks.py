@@ -56,6 +56,7 @@ class MemoryDesk:
         self.time = NOW
         self.lag = 0.0
         self.changes: dict[str, Any] = {}
+        self.added: dict[str, Sequence[Any]] = {}
         self._known: dict[str, Alert] = {}
         self._ids: set[str] = set()
         self._watchers: list[Callable[[Any], None]] = []
@@ -70,6 +71,9 @@ class MemoryDesk:
 
     def now(self) -> int:
         return self.time
+
+    def routes(self) -> Mapping[str, Sequence[Any]]:
+        return self.added
 
     async def accept(self, alerts: Sequence[Alert]) -> list[Receipt]:
         self.asked += 1
