@@ -20,6 +20,8 @@ from enigma_exchange.port import OrderState, Placing
 State = Literal["noted", "sent", "unknown", "working", "absent", "over"]
 Ending = Literal["cancelled", "rejected", "expired"]
 
+SOME_LOOKS = 3
+
 REFUSED_LOOKS = 2
 """A refusal after an unclear answer counts once so many looks have missed the order."""
 
@@ -102,7 +104,10 @@ class Life:
     @property
     def unsettled(self) -> bool:
         """True while positions at the exchange may hold what the book does not, because of this order."""
-        if self.state in ("sent", "unknown"):
+        if self.state == "unknown":
+            # one that only reduces is put right by its fills, whoever they are put down to
+            return not self.reduces or len(self.misses) < SOME_LOOKS
+        if self.state == "sent":
             return True
         return self.state == "working" and (self.in_flight or self.venue_filled > self.filled or not self.open)
 
