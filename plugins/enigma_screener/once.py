@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 
 from enigma_core.book import Book
 from enigma_core.errors import ConfigError, DataError
@@ -22,16 +21,16 @@ SETTLING = 15.0
 
 
 class Standing:
-    """The markets of a feed, to be scanned again and again. `now` gives the market's time, ms."""
+    """The markets of a feed, to be scanned again and again: those within `bounds`, or those that are `named`."""
 
-    def __init__(self, plan: Plan, bounds: Bounds, account: Account | None = None) -> None:
+    def __init__(self, plan: Plan, bounds: Bounds, account: Account | None = None, named: Sequence[str] = ()) -> None:
         if plan.feed is None:
             raise ConfigError("a scan needs a feed: name one, such as {'use': 'synthetic'}")
         self.plan = plan
         self.feed: Feed = plan.feed
-        self.listings = listed(self.feed, bounds)
+        self.listings = _named(self.feed, named) if named else listed(self.feed, bounds)
         instruments = {one.symbol: plan.instrument(one.symbol) for one in self.listings}
-        self.account = account or Book(plan.account.equity or Decimal(0), instruments)
+        self.account = account or Book(plan.account.equity, instruments)
         self.watch: Streamed | Rewound = watch(self.feed, plan, self.listings)
         self._look = Look(plan, instruments)
         self._following: asyncio.Task[None] | None = None
@@ -80,6 +79,13 @@ def listed(feed: Feed, bounds: Bounds) -> tuple[Listing, ...]:
             f"{turnover} in 24 h and a spread of {spread} at the most: lower min_turnover or raise max_spread"
         )
     return found
+
+
+def _named(feed: Feed, symbols: Sequence[str]) -> tuple[Listing, ...]:
+    """The listings of `symbols`; one that is not listed is looked at all the same."""
+    known = {listing.symbol: listing for listing in feed.listings()}
+    nan = float("nan")
+    return tuple(known.get(symbol) or Listing(symbol=symbol, turnover=nan, spread=nan) for symbol in symbols)
 
 
 def last_close(feed: Feed, listings: Sequence[Listing]) -> int:
