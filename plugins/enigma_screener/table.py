@@ -26,7 +26,8 @@ DISPENSABLE = ("funding", "turnover", "spread", "confidence", "aligned")
 def table(scan: Scan, source: str) -> Any:
     """The best opportunities, those on cool-down faint below them."""
     missing = f", {scan.unscored} without a score" if scan.unscored else ""
-    title = f"{display.when(scan.ts)} UTC, {source}: {scan.universe} market{"" if scan.universe == 1 else "s"}{missing}"
+    markets = "1 market" if scan.universe == 1 else f"{scan.universe} markets"
+    title = f"{display.when(scan.ts)} UTC, {source}: {markets}{missing}"
     rows = [_row(one, scan.ts) for one in (*scan.opportunities, *scan.cooling)]
     return display.grid(title, HEADING, rows or [("nothing to rank", *[""] * (len(HEADING) - 1))], DISPENSABLE)
 
