@@ -69,7 +69,8 @@ class Upkeep:
         self._moved = 0
         self._booked: set[str] = set()
         self._first = ports.since
-        self._opened = bool(ports.since)
+        self.opened = bool(ports.since)
+        """The account's first balance is in the book."""
         self.residual: Decimal | None = None
         """By how much the balance differed at the last look; None for not at all."""
 
@@ -162,7 +163,7 @@ class Upkeep:
             await fills()
         residual = money(balance.wallet) - self._book.cash
         if not (quiet and calm()) or abs(residual) < DUST:
-            self._opened = self._opened or (quiet and abs(residual) < DUST)
+            self.opened = self.opened or (quiet and abs(residual) < DUST)
             self.residual = None
         elif self.residual is None or abs(residual - self.residual) >= DUST:
             self.residual = residual
@@ -170,8 +171,8 @@ class Upkeep:
             self.residual = None
             ts = self._ports.wall()
             name, reason = "balance", "what else was traded or booked on this account"
-            if not self._opened:
-                self._opened, name, reason = True, "opening", "opening balance"
+            if not self.opened:
+                self.opened, name, reason = True, "opening", "opening balance"
             self._say(Transferred(ts=ts, id=f"{name}-{ts}", amount=residual, reason=reason))
 
     async def _moves(self) -> None:

@@ -704,7 +704,7 @@ class LiveAccount:
     def _apply(self, owned: Sequence[tuple[Life, Traded]]) -> None:
         """Tell the engine of fills of our orders, one after another: each changes what the next one means."""
         for life, trade in owned:
-            if self.fills.is_known(trade):
+            if self.fills.is_known(trade) or self._is_early(life):
                 continue
             self.fills.done(trade)
             if wrong := self.fills.wrong(life, trade):
@@ -724,6 +724,12 @@ class LiveAccount:
             if gone and life.left > 0:
                 self._revive(life, "it was over, and has filled after all")
             self._wake(life)
+
+    def _is_early(self, life: Life) -> bool:
+        """A fill that leaves a position whose own fills are still to come: it is read again."""
+        symbol = life.order.symbol
+        entering = any(not x.reduces and x.unsettled for x in self.lives.working(symbol))
+        return life.reduces and entering and symbol not in self._book.positions
 
     def _revive(self, life: Life, reason: str) -> None:
         """An order that was over, or proven to be absent, is there: it is called off."""
@@ -945,7 +951,7 @@ class LiveAccount:
                 unknown = [x for x in self.lives.working() if x.state in ("unknown", "sent")]
                 if self._compared and not unknown and not any(self._is_pending(symbol) for symbol in self._gone):
                     await self._upkeep()
-                    if self.upkeep.residual is not None:
+                    if self.upkeep.residual is not None and not self.upkeep.opened:
                         await asyncio.sleep(1.0)
                         await self._upkeep()
                     break
