@@ -320,6 +320,11 @@ class Feed(Part, frozen=True, kw_only=True):
         such promise."""
         return None
 
+    @property
+    def reach(self) -> int | None:
+        """How far back (ms) `history` goes where no start is asked for; more is slow to fetch. None: all there is, at no cost."""
+        return None
+
     def symbols(self) -> tuple[str, ...]:
         """Symbols on offer, for a run that names none."""
         raise NotImplementedError

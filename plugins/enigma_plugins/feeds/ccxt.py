@@ -64,6 +64,10 @@ class Ccxt(Feed, frozen=True, kw_only=True, dict=True):
     def identity(self) -> str:
         return f"{self.name}:{self.exchange}" + (":local" if self.url is not None else "")
 
+    @property
+    def reach(self) -> int | None:
+        return self.days * DAY
+
     def symbols(self) -> tuple[str, ...]:
         """The best known ones, then the others by name; `instrument` knows all."""
         listed = [symbol for symbol, contract in sorted(self._contracts.items()) if contract.open]

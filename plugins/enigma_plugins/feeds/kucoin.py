@@ -74,6 +74,10 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
         """Marks come every second, and are asked for where they do not."""
         return 10.0
 
+    @property
+    def reach(self) -> int | None:
+        return self.days * DAY
+
     def symbols(self) -> tuple[str, ...]:
         """The best known ones, then those with most turnover; `instrument` knows all."""
         listed = self._listed()
