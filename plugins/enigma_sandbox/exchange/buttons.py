@@ -244,7 +244,7 @@ class Buttons:
         return self.hand_trade(name, "sell" if size > 0 else "buy", 2 * abs(size))
 
     def hand_cancel(self, order: str = "", symbol: str = "", stops: bool | None = None) -> list[str]:
-        """Cancel an order by hand (its id or client id), or all of a symbol or of all. stops true: only stops, false: the others."""
+        """Cancel an order by hand (its id or client id), or all of a symbol or all. stops true: only stops, false: the others."""
         floor = self._floor
         now = floor.now()
         if order:

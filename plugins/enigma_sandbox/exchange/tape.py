@@ -172,7 +172,7 @@ class Tape:
         self.book = self._bids = self._asks = None
 
     def levels(self, side: Side, now: int, max_age: int) -> list[Level]:
-        """What someone who buys (+1) or sells (-1) can take, best first: the book, or the last price slipped where none is fresh."""
+        """What someone who buys (+1) or sells (-1) can take, best first: the book, or the last price slipped if none is fresh."""
         book = self.book
         if book is not None and now - book.ts <= max_age:
             found = self._asks if side > 0 else self._bids
