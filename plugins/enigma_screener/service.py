@@ -97,7 +97,10 @@ class Screener(Service, frozen=True, kw_only=True, dict=True):
                     look = await _look(desk.plan, listings, desk)
                 if following.done():
                     following.result()
-                now = desk.now()
+                if (now := desk.now()) <= 0:
+                    # nothing has happened yet in a market with a time of its own
+                    await asyncio.sleep(0.2)
+                    continue
                 await beside.catch_up(now)
                 board = self.board
                 board.scan = await _scan(look, listings, beside, desk, now)
