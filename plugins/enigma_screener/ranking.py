@@ -52,7 +52,7 @@ def universe(listings: Iterable[Listing], bounds: Bounds) -> tuple[Listing, ...]
 
 
 def rank(score: float, confidence: float, share: float, turnover: float, spread: float, klass: Class) -> float:
-    """What an opportunity is worth: 245 at the most. An unknown turnover adds nothing, an unknown spread takes nothing off.
+    """what an opportunity is worth: 215 at the most. An unknown turnover adds nothing, an unknown spread takes nothing off.
 
     `share` is of the indicators that vote the part that agrees, `turnover` of 24 h in quote currency, `spread` (ask - bid) / mid.
 
