@@ -50,9 +50,20 @@ def exchange(plan: Plan, home: Home, *, fresh: bool) -> Iterator[dict[str, Any]]
     running = plan.rehearsal.start(home.path)
     try:
         home.told += running.told
-        yield dict(running.settings)
+        yield {path: _referred(path, value) for path, value in running.settings.items()}
     finally:
         running.close()
+
+
+def _referred(path: str, value: Any) -> Any:
+    """A setting as a configuration may hold it: a secret stands in this process's environment, and only its name there."""
+    from enigma_core.config import masked
+
+    if masked(path, value) == value:
+        return value
+    name = f"ENIGMA_SANDBOX_{path.rpartition('.')[2].upper()}"
+    os.environ[name] = str(value)
+    return {"env": name}
 
 
 def _put_aside(home: Home) -> None:

@@ -41,9 +41,7 @@ from enigma_core.model import (
     Instrument,
     Marked,
     Order,
-    OrderEnded,
     OrderSeen,
-    Purpose,
     Sliced,
     StateSet,
     Trade,
@@ -154,7 +152,7 @@ async def run(
     instruments = {s: plan.instrument(s) for s in symbols}
     session = Session(plan, feed, symbols, instruments, observer or (lambda _: None), catalogue, settings)
     session.wall = wall or WallClock().now
-    home.told += [line for service in plan.services.values() for line in service.prepare(home.path, plan.mode)]
+    home.told += [line for service in plan.services.values() for line in service.prepare(home.path, plan.account_mode)]
     home.told += plan.executor.prepare(home.path, plan.account_mode)
     # a real account is one whoever tells of its market
     identity = plan.executor.identity() if plan.executor.remote else feed.identity()
@@ -273,18 +271,19 @@ class Session:
         """The account as the journal has it; the newest word on each symbol's funding."""
         known = False
         announced = {}
-        for record in journal.replay(without=[kind for kind in BESIDE if kind not in ("voted", "sliced", "order_seen")]):
+        for record in journal.replay(without=[kind for kind in BESIDE if kind not in ("voted", "sliced", "order_seen", "cancel")]):
             self._worked.see(record)
             if type(record) is FundingSeen:
                 announced[record.symbol] = record
             elif type(record) is Voted:
                 if record.symbol in self._markets:
                     self._markets[record.symbol].cast(record)
+            elif type(record) is Cancel:
+                self.engine.remember(record)
             elif type(record) in (Sliced, OrderSeen):
                 continue
             elif type(record) is not Started:
-                if type(record) is OrderEnded and _closes(self.book, record):
-                    self.engine.spent.add(record.order_id)
+                self.engine.remember(record)
                 self.book.apply(record)
                 if type(record) is Order or type(record) is StateSet:
                     self._governor.see(record)
@@ -693,11 +692,6 @@ class Session:
 def _shown(path: str, value: Any) -> str:
     """A changed setting as it may be written down."""
     return msgspec.json.encode(masked(path, value)).decode()
-
-
-def _closes(book: Book, ended: OrderEnded) -> bool:
-    working = book.orders.get(ended.order_id)
-    return working is not None and working.order.purpose is Purpose.CLOSE
 
 
 def _possible(bar: Bar) -> bool:
