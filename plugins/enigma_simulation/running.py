@@ -349,7 +349,7 @@ async def _again(world: World) -> None:
         return
     await asyncio.sleep(1.0)
     world.witness.now = world.loop.time()
-    for kind in ("Fill", "Transferred", "Funded", "OrderFound", "ExternalSeen"):
+    for kind in ("Fill", "Transferred", "OrderFound", "ExternalSeen"):
         if world.witness.counts[kind] != before[kind]:
             world.witness.fail("INV-23", f"a restart in calm led to {kind} where nothing had happened")
     await _agree(world, 10.0)

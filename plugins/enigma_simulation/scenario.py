@@ -46,7 +46,7 @@ STATES: tuple[tuple[str, Any, Any], ...] = (
     ("stalled_private", True, False),
     ("fills_late", 2_500, 0),
     ("empty_positions", 3, 0),
-    ("zero_balance", 3, 0),
+    ("zero_balance", 1, 0),
     ("skew", 1_700, 0),
 )
 """Faults of a stream, and what they are without."""
@@ -132,7 +132,7 @@ def _market(random: Random, ends: float) -> Iterator[Deed]:
         yield Deed(random.uniform(20, ends), "gap", {"symbol": random.choice(SYMBOLS), "share": share})
     if random.random() < 0.3:
         yield Deed(
-            random.uniform(5, ends / 2), "depth", {"symbol": random.choice(SYMBOLS), "depth": random.choice((300.0, 1500.0))}
+            random.uniform(5, ends / 2), "depth", {"symbol": random.choice(SYMBOLS), "depth": random.choice((1_500.0, 4_000.0))}
         )
 
 

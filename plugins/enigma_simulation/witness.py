@@ -49,7 +49,10 @@ FRESH = 36_000
 """How old (ms) an entry may be that is still sent: what counts as fresh, and a second look at the clock."""
 
 TROUBLED = 10.0
-"""Seconds that it may be while something is, but the exchange can be reached."""
+"""Seconds that it may be while one thing is wrong, but the exchange can be reached."""
+
+STORMY = 30.0
+"""Seconds that it may be while several things are, or while an order to leave the position is under way."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,8 +221,8 @@ class Witness:
         self.now = 0.0
         self.foreign: dict[str, Decimal] = {}
         """Contracts of each symbol that somebody else holds there, signed."""
-        self.troubled = False
-        """Something is wrong on purpose."""
+        self.patience = CALM
+        """Seconds that a position may be without a stop in this weather."""
         self.reach = True
         """The engine runs, and could get something done at the exchange."""
         self._since: dict[str, float] = {}
@@ -441,7 +444,7 @@ class Witness:
             if self.reach:
                 exposed = self._exposed[symbol] = self._exposed.get(symbol, 0.0) + min(passed, now - since)
                 self.longest_in_reach = max(self.longest_in_reach, exposed)
-                limit = TROUBLED if self.troubled else CALM
+                limit = STORMY if self._leaving(symbol) else self.patience
                 if exposed > limit:
                     text = f"{symbol}: {own} contracts had no stop at the exchange for {limit:g} s in which it could be reached"
                     self.fail("INV-13", text, once=f"{symbol} {since}")

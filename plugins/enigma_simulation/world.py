@@ -31,7 +31,7 @@ from enigma_simulation.ports import Clock, WorldHome, WorldJournal
 from enigma_simulation.prices import CONTRACTS, STEP, Prices
 from enigma_simulation.scenario import Scenario
 from enigma_simulation.truth import Truth
-from enigma_simulation.witness import Rules, Witness
+from enigma_simulation.witness import CALM, STORMY, TROUBLED, Rules, Witness
 
 MIDNIGHT = 1_772_323_200_000
 """2026-03-01 00:00 UTC, ms."""
@@ -97,7 +97,7 @@ class World:
             self.exchange.see(FundingSeen(self.origin, symbol, self.randoms(f"funding/{symbol}").choice((0.0003, -0.0002)), due))
         self.truth = Truth(self.exchange, self.contracts)
         self.witness = Witness(rules, self.prices.instruments, self.truth)
-        self.witness.troubled = scenario.weather != "calm"
+        self.witness.patience = {"calm": CALM, "single": TROUBLED, "storm": STORMY}[scenario.weather]
         self._chance = self.randoms("chance")
         self._disk = self.randoms("disk")
         self._feed = self.randoms("feed")
