@@ -411,8 +411,10 @@ class LiveDesk:
         timing: Timing | None = None,
         journal: list[Record] | None = None,
         instruments: Mapping[str, Instrument] | None = None,
+        wall: Callable[[], int] | None = None,
     ) -> None:
         self.plan = plan or desk_plan()
+        self.wall = wall or (lambda: START + round(asyncio.get_running_loop().time() * 1000))
         self.timing = timing
         self.instruments = dict(instruments or {BTC: INSTRUMENT})
         self.exchange = exchange or FakeExchange(self.instruments)
@@ -435,7 +437,7 @@ class LiveDesk:
             mode="live",
             recorded=lambda kind, name: f"{kind}:{name}" in self._keys,
             known=lambda: [r for r in self.records if type(r) is Order],
-            wall=lambda: START + round(asyncio.get_running_loop().time() * 1000),
+            wall=self.wall,
         )
         self.venue = LiveAccount(self.exchange, self.ports, timing)
         self.ready = asyncio.Event()
@@ -502,7 +504,7 @@ class LiveDesk:
 
     @property
     def now(self) -> int:
-        return START + round(asyncio.get_running_loop().time() * 1000)
+        return self.wall()
 
     # trading
 
