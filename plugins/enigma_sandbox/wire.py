@@ -74,8 +74,8 @@ class Line(asyncio.Protocol):
         self._answer, self._upgrade, self._lines = answer, upgrade, lines
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.peer = ""
-        self._head: bytes | None = b""
-        self._parser: Any = None
+        self._parser: Any = httptools.HttpRequestParser(self)
+        self._handshake: Asked | None = None
         self._socket: Talking | None = None
         self._queue: list[tuple[Asked, bool]] = []
         self._busy = False
@@ -105,24 +105,21 @@ class Line(asyncio.Protocol):
         if self._socket is not None:
             self._socket.receive(data)
             return
-        if self._head is not None:
-            self._head += data
-            if b"\r\n\r\n" not in self._head:
-                if len(self._head) > MOST_HEAD:
-                    self._refuse(431, "the head of a request has at most 64 KiB")
-                return
-            data, self._head = self._head, None
-            head = data.partition(b"\r\n\r\n")[0].lower()
-            if b"\nupgrade:" in head and b"websocket" in head:
-                self._socket = self._upgrade(self, data)
-                return
-            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "a WebSocket is opened by the first request of a connection")
+        except httptools.HttpParserUpgrade as handshake:
+            self._talk(data[handshake.args[0] :])
         except httptools.HttpParserError as error:
             self._refuse(400, f"this is no HTTP request: {error}")
+
+    def _talk(self, rest: bytes) -> None:
+        """From the request just read on this is a WebSocket, perhaps after others on the same connection."""
+        asked, self._handshake = self._handshake, None
+        if asked is None or self._busy:
+            self._refuse(400, "a WebSocket is opened by GET, once every answer has come")
+            return
+        lines = (f"GET {asked.target} HTTP/1.1", *(f"{name}: {value}" for name, value in asked.headers.items()), "\r\n")
+        self._socket = self._upgrade(self, "\r\n".join(lines).encode("latin-1") + rest)
 
     # what the parser tells
 
@@ -146,7 +143,9 @@ class Line(asyncio.Protocol):
         asked = Asked(method, self._url.decode("latin-1"), self._headers, self._body, self.peer)
         keeps = self._parser.should_keep_alive()
         self._begin()
-        if self._busy:
+        if self._parser.should_upgrade():
+            self._handshake = asked if method == "GET" else None
+        elif self._busy:
             # answers go out in the order of their requests
             self._queue.append((asked, keeps))
         else:
