@@ -151,9 +151,17 @@ class Asked:
         return examine(self.tree(), self.catalogue)
 
     @property
+    def readable(self) -> bool:
+        """False where the settings cannot be read at all, which one line says."""
+        try:
+            return bool(self.examined)
+        except EnigmaError:
+            return False
+
+    @property
     def live(self) -> bool:
         """Whether real money is what this is about."""
-        plan = self.examined[0]
+        plan = self.examined[0] if self.readable else None
         return self._flags.get("mode") == "live" if plan is None else plan.account_mode == "live"
 
 
@@ -294,8 +302,11 @@ def _secrets(asked: Asked) -> Iterator[Finding]:
 
 def _exchange(asked: Asked) -> Iterator[Finding]:
     """What the feed and the executor say of their connections; on a rehearsal the local exchange is started for it."""
+    from enigma_core.cli.going_live import referred
     from enigma_core.config import examine
 
+    if not asked.readable:
+        return
     plan, _ = asked.examined
     if plan is None:
         # without a key there is no executor, and the feed can be looked at nevertheless
@@ -314,7 +325,8 @@ def _exchange(asked: Asked) -> Iterator[Finding]:
     try:
         if rehearsing is not None:
             yield Finding("exchange", "ok", f"the local exchange {plan.rehearsal.name if plan.rehearsal else ''} runs")
-            plan, problems = examine(asked.tree(rehearsing.settings), asked.catalogue)
+            laid = {path: referred(path, value) for path, value in rehearsing.settings.items()}
+            plan, problems = examine(asked.tree(laid), asked.catalogue)
             for problem in problems:
                 yield Finding("exchange", "fail", problem)
         said = 0
@@ -341,7 +353,7 @@ def _live(asked: Asked) -> Iterator[Finding]:
     """What would keep a live run from starting."""
     from enigma_core import guards
 
-    plan, _ = asked.examined
+    plan = asked.examined[0] if asked.readable else None
     if plan is None or plan.account_mode != "live":
         return
     config = Path(asked.config) if asked.config else Path("strategy_config.json")

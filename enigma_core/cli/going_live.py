@@ -50,12 +50,12 @@ def exchange(plan: Plan, home: Home, *, fresh: bool) -> Iterator[dict[str, Any]]
     running = plan.rehearsal.start(home.path)
     try:
         home.told += running.told
-        yield {path: _referred(path, value) for path, value in running.settings.items()}
+        yield {path: referred(path, value) for path, value in running.settings.items()}
     finally:
         running.close()
 
 
-def _referred(path: str, value: Any) -> Any:
+def referred(path: str, value: Any) -> Any:
     """A setting as a configuration may hold it: a secret stands in this process's environment, and only its name there."""
     from enigma_core.config import masked
 

@@ -166,6 +166,12 @@ def test_a_rehearsals_exchange_is_started_looked_at_and_ended(known: Path, tmp_p
     assert (tmp_path / "log").read_text() == "started closed"
 
 
+def test_settings_that_cannot_be_read_are_one_line(home: Path) -> None:
+    (home.parent / "strategy_config.json").write_text("{")
+    found = told("--mode", "live", code=1)
+    assert [f["check"] for f in found if f["level"] == "fail"] == ["settings"]
+
+
 def test_the_feed_is_looked_at_though_a_key_is_missing(home: Path, quick: str) -> None:
     found = told(*("--mode", "live", "--feed", "kucoin", "--set", f"feed.url={quick}", "--set", "executor.use=nosuch"), code=1)
     assert any("nosuch" in text for text in texts(found, "settings", "fail"))
