@@ -244,7 +244,7 @@ def test_x13_an_exchange_that_is_down_stops_entries_and_leaves_stops_alone() -> 
         await desk.entered()
         desk.exchange.down = True
         await desk.until(lambda: desk.book.blocked(BTC), 20)
-        await asyncio.sleep(4 * 3600)
+        await asyncio.sleep(3600)
         assert not desk.of(StopMissing)
         assert any(o.waits for o in desk.exchange.at_work())
         desk.exchange.down = False

@@ -581,6 +581,16 @@ def test_p04_an_order_of_another_instance_halts() -> None:
     live(scene)
 
 
+def test_p04_an_order_of_another_instance_that_fills_at_once_halts_too() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        order = desk.exchange._make(Placing(client_id=f"{PREFIX}abc", symbol=BTC, side=1, quantity=Decimal(1), kind="market"))
+        desk.exchange._match(order)
+        await desk.until(lambda: desk.book.trading_state == "HALTED", 10)
+
+    live(scene)
+
+
 def test_a_fill_whose_order_ended_before_a_crash_is_put_down_to_it() -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()

@@ -162,7 +162,7 @@ def test_x25_a_stop_that_the_venue_takes_away_is_put_back(exchange: Local) -> No
 def test_x28_a_settlement_is_booked_as_the_exchange_booked_it(exchange: Local) -> None:
     async def scene(desk: NetDesk) -> None:
         await desk.entered(quantity=3, symbol=SYMBOL)
-        exchange.press("settle_funding", symbol="XBTUSDTM", rate=0.001)
+        exchange.press("fund", symbol="XBTUSDTM", rate=0.001)
         await desk.until(lambda: desk.of(Funded), 15)
         assert desk.of(Funded)[0].amount < 0
 

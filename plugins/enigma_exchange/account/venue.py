@@ -1075,6 +1075,8 @@ class LiveAccount:
             for name in ("fills", "orders", "positions"):
                 self._asked[name].set()
             return
+        if self.lives.foreign(nudge.client_id) and self._group is not None:
+            self._group.create_task(self._suspect(nudge))
         life = self.lives.of_ids(nudge.client_id, nudge.venue_id)
         if life is not None and life.state in ("working", "unknown"):
             life.due = min(life.due, self._now())
@@ -1087,6 +1089,14 @@ class LiveAccount:
             self._asked["positions"].set()
         else:
             self._asked["balance"].set()
+
+    async def _suspect(self, nudge: Nudge) -> None:
+        """An order that an engine sent, and not this one: is it there? It may be over before any list of orders has it."""
+        try:
+            await self._ask(self._api.find(nudge.symbol, nudge.client_id, stop=nudge.topic == "stop"))
+        except ExchangeError:
+            return
+        self._another(nudge.client_id)
 
 
 async def _until(event: asyncio.Event, seconds: float | None) -> None:
