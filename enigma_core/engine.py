@@ -15,7 +15,7 @@ import numpy as np
 
 from enigma_core.alert import Alert, AlertWorked
 from enigma_core.answering import Answering
-from enigma_core.book import Book, Position
+from enigma_core.book import Book, Position, Working
 from enigma_core.deciding import Decider, asked_aim, asked_stop
 from enigma_core.exiting import aims, closings, first_stops, shares, stop_lines, tightest
 from enigma_core.gating import ask_market, clears_streak
@@ -257,6 +257,9 @@ class Engine:
         unwanted = isinstance(report, Fill) and report.order_id in self._called_off
         if isinstance(report, Fill) and report.order_id not in self.book.orders:
             self._called_off.discard(report.order_id)
+            if symbol in self.book.entries and working is not None and working.order.purpose is Purpose.CLOSE:
+                # the entry may fill once more, and what that leads to is closed by another order
+                self.spent.add(report.order_id)
         if trade is not None:
             self._tracks.pop(symbol, None)
             out.append(trade)
@@ -268,13 +271,14 @@ class Engine:
                 out.append(Note(report.ts, "halted", "the circuit breaker has tripped", text))
         elif isinstance(report, Fill) and working is not None:
             if working.order.purpose is Purpose.ENTRY:
-                self._protect(report, working.order, out)
+                self._protect(report, working, out)
                 if self.book.flattening:
                     # it was on its way when everything was called off
                     self.leave(symbol, report.ts, "halted", out)
                 elif unwanted:
                     self.leave(symbol, report.ts, "called off", out)
-            else:
+            elif working.order.purpose is not Purpose.STOP or working.order.id not in self.book.orders:
+                # a stop that has filled in part goes on filling: what is left of it is what is held
                 self._stop_again(report, out)
         elif isinstance(report, OrderEnded) and working is not None:
             self._ended(report, working.order, out)
@@ -282,8 +286,9 @@ class Engine:
             self.answering.flat(symbol, report.ts, out)
         return out
 
-    def _protect(self, fill: Fill, entry: Order, out: list[Record]) -> None:
+    def _protect(self, fill: Fill, working: Working, out: list[Record]) -> None:
         """An entry has filled, perhaps in part: its stop goes out before anything else, then its targets."""
+        entry = working.order
         position = self.book.positions[fill.symbol]
         instrument = self.instruments[fill.symbol]
         faults: list[str] = []
@@ -296,7 +301,7 @@ class Engine:
             track.follow(self._tracks[fill.symbol])
         self._tracks[fill.symbol] = track
         # a second part of one entry needs order ids of its own
-        more = "" if position.quantity == fill.quantity else f"-q{position.quantity.normalize():f}"
+        more = "" if working.filled == fill.quantity else _moment(position, working)
         if track.rule:
             self.place(self._stop(position, track, fill.ts, more), out)
         else:
@@ -344,7 +349,10 @@ class Engine:
         """A target took part of the position: the stop shrinks with it."""
         position, track = self.book.positions[fill.symbol], self._tracks.get(fill.symbol)
         if track is not None and track.rule:
-            self.place(self._stop(position, track, fill.ts, f"-q{position.quantity.normalize():f}"), out)
+            # a position that still grows may come to the same size twice within a second
+            entry = self.book.entries.get(fill.symbol)
+            suffix = f"-q{position.quantity.normalize():f}" if entry is None else _moment(position, self.book.orders[entry.id])
+            self.place(self._stop(position, track, fill.ts, suffix), out)
 
     # bars
 
@@ -451,6 +459,23 @@ class Engine:
 
     # recovery
 
+    def remember(self, record: object) -> None:
+        """Take in a record of the journal before the book does: which ids are used up, and which entries were called off."""
+        if type(record) is Cancel:
+            entry = self.book.entries.get(record.symbol)
+            if entry is not None and entry.id == record.order_id:
+                self._called_off.add(entry.id)
+        elif isinstance(record, OrderEnded | Fill):
+            working = self.book.orders.get(record.order_id)
+            if working is None:
+                return
+            if isinstance(record, Fill) and working.filled + record.quantity < working.order.quantity:
+                return
+            if working.order.purpose is Purpose.ENTRY:
+                self._called_off.discard(record.order_id)
+            elif working.order.purpose is Purpose.CLOSE and (isinstance(record, OrderEnded) or record.symbol in self.book.entries):
+                self.spent.add(record.order_id)
+
     def resume(self, symbol: str, bars: Sequence[Bar]) -> None:
         """Make the track of a position again after a restart, from its bars since entry and the stop on record."""
         position = self.book.positions[symbol]
@@ -463,6 +488,11 @@ class Engine:
         track.rule = next((o.reason for o in orders if o.purpose is Purpose.STOP), "")
         track.closing = any(o.purpose is Purpose.CLOSE for o in orders)
         self._tracks[symbol] = track
+
+
+def _moment(position: Position, entry: Working) -> str:
+    """What tells the moments of a position apart that is entered in parts: what it holds, and what has been entered so far."""
+    return f"-q{position.quantity.normalize():f}-e{entry.filled.normalize():f}"
 
 
 def _exit_order(

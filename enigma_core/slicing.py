@@ -22,7 +22,7 @@ import msgspec
 from enigma_core.faults import raised
 from enigma_core.market import BarsClosed, FundingSeen, Market, MarketEvent, TickerSeen
 from enigma_core.matching import SimulatedVenue
-from enigma_core.model import ZERO, Fill, Instrument, Order, OrderEnded, OrderSeen, Purpose, Sliced
+from enigma_core.model import ZERO, Cancel, Fill, Instrument, Order, OrderEnded, OrderSeen, Purpose, Sliced
 from enigma_core.parts import Account, Advice, Algorithm, Command, Piece, RemoteVenue, Report, Slice, Tell, Venue, Work
 
 if TYPE_CHECKING:
@@ -124,6 +124,9 @@ class Slices:
             job = self.jobs.get(record.order_id)
             if job is not None and record.slice in job.parts and job.fill(record.slice, record.quantity):
                 del self.jobs[record.order_id]
+        elif type(record) is Cancel:
+            if (job := self.jobs.get(record.order_id)) is not None:
+                job.over = job.called_off = True
         elif type(record) is OrderSeen:
             for job in self.jobs.values():
                 if record.order_id in job.parts:
@@ -315,6 +318,10 @@ class Slicer:
 
     def _go_on(self, job: Job) -> Iterator[Report]:
         """Ask about `job`, and do what is answered; end it when nothing more comes."""
+        job.again = None
+        if job.called_off:
+            # after a restart nobody knows whether the venue has heard of it
+            self._clear(job)
         if not job.over:
             if self._now < job.not_before:
                 job.again = job.not_before
@@ -329,7 +336,6 @@ class Slicer:
         """The algorithm's advice; one that fails, or asks for what cannot be, is not asked again and its entry given up."""
         symbol = job.order.symbol
         work = job.work(self._instruments[symbol])
-        job.again = None
         try:
             advice = self._algorithm.advise(work, self._markets.get(symbol) or Market(symbol), self._now)
             wrong = flaw(advice, work, self._now)

@@ -223,6 +223,8 @@ class Session:
         self._waiting: Waiting | None = None
         self._desk: RunDesk | None = None
         self._since: int | None = None
+        self._goes_on = False
+        """The journal holds an account already."""
         self._seen = 0
         """The market's time of the newest event."""
         self._worked = Slices()
@@ -261,7 +263,7 @@ class Session:
                 timeframe=self.plan.timeframes.primary,
                 equity=self.book.equity,
                 positions=tuple(self.book.positions),
-                recovered=self._since is not None,
+                recovered=self._goes_on,
                 home=str(home),
                 told=(*told, *not_made(t for e in self._evaluators.values() for t in e.left_out)),
             )
@@ -269,7 +271,6 @@ class Session:
 
     def _fold(self, journal: Journal) -> dict[str, FundingSeen]:
         """The account as the journal has it; the newest word on each symbol's funding."""
-        known = False
         announced = {}
         for record in journal.replay(without=[kind for kind in BESIDE if kind not in ("voted", "sliced", "order_seen", "cancel")]):
             self._worked.see(record)
@@ -290,8 +291,8 @@ class Session:
             else:
                 # what was traded is worth what it was worth then
                 self._listed |= record.instruments
-                if not known:
-                    known = True
+                if not self._goes_on:
+                    self._goes_on = True
                     self.book.cash = self.book.day_equity = record.cash
         self._listed |= self._instruments
         # 0: a command, before the first bar

@@ -13,7 +13,7 @@ from msgspec import Meta
 from enigma_core.hookspecs import hookimpl
 from enigma_core.market import BookSeen, FundingSeen, MarketEvent, TradeSeen
 from enigma_core.matching import Held, SimulatedVenue, walked
-from enigma_core.model import Instrument, Order, Purpose, Side
+from enigma_core.model import Fill, Instrument, Order, Purpose, Side
 from enigma_core.parts import Executor, Ports, Report, Venue
 
 
@@ -109,6 +109,10 @@ class PaperVenue(SimulatedVenue):
                     continue
                 del self._books[symbol]
                 report = self.take(held, order, symbol, order.ts, price, size)
+                if type(report) is Fill and report.quantity < order.quantity:
+                    # a market that is shown again after a restart may have as much again
+                    left = order.quantity - report.quantity
+                    report = msgspec.structs.replace(report, id=f"{order.id}#{order.ts}-r{left.normalize():f}")
                 if size < order.quantity:
                     # the rest is in its place before anybody hears of the fill, and may call it off
                     held.market.append(msgspec.structs.replace(order, quantity=order.quantity - size))
