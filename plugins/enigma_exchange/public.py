@@ -123,6 +123,12 @@ class Public:
             best = min(best, (took, there - (wall + took / 2) * 1000))
         return best[1]
 
+    def sibling(self) -> Public:
+        """Another client of the same exchange, to be closed apart; both draw on one quota."""
+        made = Public(self.hosts, bucket=self._bucket, now=self._now, timeout=self._timeout)
+        made._lock = self._lock
+        return made
+
     def close(self) -> None:
         """End what is under way; nothing can be asked afterwards."""
         self._ended.set()

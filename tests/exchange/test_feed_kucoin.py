@@ -177,6 +177,15 @@ def test_a_closed_client_answers_at_once(kucoin):
         public.get("/api/v1/timestamp")
 
 
+def test_clients_of_one_exchange_draw_on_one_quota(kucoin):
+    public = Public(hosts(kucoin.url), now=lambda: 0.0)
+    other = public.sibling()
+    other.get("/api/v1/kline/query", symbol="XBTUSDTM", granularity=5, **{"from": 0, "to": 1})
+    assert public._bucket.tokens == public._bucket.size - 3
+    other.close()
+    assert public.get("/api/v1/timestamp") > 0
+
+
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://", "http://a:99999", "http://u:p@h", "http://h/?a=b", "http://h:0"])
 def test_an_address_that_is_none_is_refused_with_a_sentence(url):
     with pytest.raises(ConfigError, match="url"):

@@ -147,7 +147,6 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
         """Marks, funding and turnover of all symbols first; then as it happens, bars within a second or so of their close."""
         import asyncio
 
-        from enigma_exchange.public import Public
         from enigma_exchange.stream.assembler import Assembler
         from enigma_exchange.stream.live import ExchangeTime, follow
 
@@ -157,7 +156,7 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
             raise DataError("the feed kucoin was asked for no symbols")
         contracts = {symbol: await asyncio.to_thread(self._contract, symbol) for symbol in symbols}
         length = milliseconds(timeframe)
-        public = Public(hosts(self.url))
+        public = self._public.sibling()
         try:
             clock = ExchangeTime(await asyncio.to_thread(public.offset))
             now = clock.now()
