@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from enigma_core.errors import ConfigError
 from enigma_core.parts import Check
 from enigma_exchange import checkup
 from enigma_exchange.checkup import Answer, Unanswered, account, reach
 from enigma_exchange.hosts import Hosts, hosts
 from enigma_exchange.port import Absent, Balance, Denied, ExchangeError, Held, KeyRights, OrderState, Unclear
+from enigma_plugins.executors.ccxt import Ccxt
 
 NOW = 1_741_257_000.0
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -182,6 +186,9 @@ class Api:
     async def working(self) -> Sequence[OrderState]:
         return self.answer("working", ())  # type: ignore[no-any-return]
 
+    async def close(self) -> None:
+        pass
+
 
 def examined(api: Api, sandbox: bool = False) -> list[Check]:
     return asyncio.run(account(api, (BTC, ETH), sandbox=sandbox, wall=lambda: NOW))  # type: ignore[arg-type]
@@ -259,3 +266,54 @@ def test_an_empty_account_cross_margin_and_a_bare_position_are_worth_a_word() ->
 
 def test_it_can_be_asked_for_without_a_loop() -> None:
     assert next(iter(checkup.examined(lambda: account(Api(), wall=lambda: NOW)))).check == "clock"  # type: ignore[arg-type]
+
+
+# before a run
+
+
+def prepared(monkeypatch: pytest.MonkeyPatch, **given: Any) -> Sequence[str]:
+    """What the executor says before a run at the exchange itself, whose answers are `given`."""
+    for variable in ("KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE"):
+        monkeypatch.setenv(variable, "0123456789abcdef")
+    api = Api(**{"time": time.time() * 1000, **given})
+    monkeypatch.setattr(Ccxt, "_api", lambda _: api)
+    return Ccxt().prepare(Path(), "live")
+
+
+def test_a_key_that_may_only_trade_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert prepared(monkeypatch) == []
+    (told,) = prepared(monkeypatch, rights=KeyRights(trade=True, withdraw=False, transfer=False))
+    assert "may be used from anywhere" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"rights": KeyRights(trade=True, withdraw=True, transfer=False, addresses=("192.0.2.1",))},
+            "the API key may withdraw money",
+        ),
+        ({"rights": KeyRights(trade=True, withdraw=False, transfer=True)}, "the API key may transfer money"),
+        ({"rights": KeyRights(trade=False, withdraw=False, transfer=False)}, "the API key may not trade futures"),
+    ],
+)
+def test_a10_a_run_is_refused_with_a_key_that_can_move_money(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        prepared(monkeypatch, **given)
+
+
+@pytest.mark.parametrize("skew", [-2_000, 2_000, 3_600_000])
+def test_x30_a_run_is_refused_with_a_clock_that_is_off(monkeypatch: pytest.MonkeyPatch, skew: int) -> None:
+    with pytest.raises(ConfigError, match=f"{abs(skew) / 1000:,.1f} s {'behind' if skew > 0 else 'ahead of'} the exchange's"):
+        prepared(monkeypatch, time=time.time() * 1000 + skew)
+
+
+def test_x31_a_run_is_refused_with_a_key_that_is_none_and_waits_for_an_exchange_that_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ConfigError, match="the exchange refuses the key: Invalid KC-API-SIGN"):
+        prepared(monkeypatch, rights=Denied("Invalid KC-API-SIGN", "400005"))
+    (told,) = prepared(monkeypatch, rights=Unclear("timeout"))
+    assert "could not be asked yet (timeout)" in told
