@@ -154,13 +154,23 @@ def at_venue(working: Sequence[Order], slices: Sequence[Order]) -> list[Order]:
     return [order for order in (*working, *slices) if order.id not in worked]
 
 
+class GivenUp(Algorithm, frozen=True, kw_only=True):
+    """Where no algorithm is set any more: entries go to the venue as they are, and those that were worked are given up."""
+
+    name = "none"
+    whole = True
+
+    def advise(self, work: Work, market: Market, now: int) -> Advice:
+        return Advice(cancel=tuple(piece.order.id for piece in work.pieces if piece.working), over=True)
+
+
 class Slicer:
     """A venue that works entries in slices at the venue it is laid over (`parts.RemoteVenue`, as far as that one is remote)."""
 
     def __init__(
         self,
         venue: Venue,
-        algorithm: Algorithm,
+        algorithm: Algorithm | None,
         instruments: Mapping[str, Instrument],
         markets: Mapping[str, Market],
         account: Account,
@@ -168,7 +178,7 @@ class Slicer:
     ) -> None:
         """`before`: entries that are worked already. A simulated venue is given their slices again; another one knows them."""
         self._venue = venue
-        self._algorithm = algorithm
+        self._algorithm = algorithm or GivenUp()
         self._instruments = instruments
         self._markets = markets
         self._account = account

@@ -355,7 +355,7 @@ class Session:
     def _sliced(self, venue: Venue) -> Venue:
         """`venue`, with an algorithm before it where entries are worked."""
         algorithm = self.plan.algorithm
-        if algorithm is None or (algorithm.whole and not self._worked.jobs):
+        if (algorithm is None or algorithm.whole) and not self._worked.jobs:
             return venue
         assert self.plan.executor is not None
         for market in self._markets.values():
