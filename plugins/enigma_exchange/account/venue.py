@@ -10,16 +10,15 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, TypeVar
 
 from enigma_core.market import MarketEvent
 from enigma_core.model import (
-    ZERO,
     CloseWanted,
-    ExternalSeen,
+    Fill,
     Order,
     OrderEnded,
     OrderFound,
@@ -27,16 +26,17 @@ from enigma_core.model import (
     Purpose,
     StateSet,
     StopMissing,
-    money,
 )
 from enigma_core.parts import Command, Ports, Report, Tell
 from enigma_core.slicing import at_venue
+from enigma_exchange.account.asking import PATIENCE, Asking
 from enigma_exchange.account.blocks import Blocks
+from enigma_exchange.account.comparing import Comparing
 from enigma_exchange.account.fills import Fills
 from enigma_exchange.account.life import Ending, Life, is_stop
 from enigma_exchange.account.lives import Lives
-from enigma_exchange.account.positions import NOTHING, Beside, difference, explained
 from enigma_exchange.account.protection import Protection
+from enigma_exchange.account.sweeping import Sweeping
 from enigma_exchange.account.timing import Timing
 from enigma_exchange.account.upkeep import Upkeep
 from enigma_exchange.naming import client_id
@@ -45,7 +45,6 @@ from enigma_exchange.port import (
     Account,
     Denied,
     ExchangeError,
-    Held,
     Known,
     Nudge,
     OrderState,
@@ -53,7 +52,6 @@ from enigma_exchange.port import (
     Refused,
     Throttled,
     Traded,
-    Unclear,
 )
 
 log = logging.getLogger(__name__)
@@ -71,12 +69,6 @@ LONG = 1.8
 
 NAMELESS = 20
 """So many orders of a symbol are asked for, the newest first, when a fill belongs to none that is known."""
-
-CLEAR = 3
-"""So many orders of a symbol that is flat are cancelled by one request."""
-
-PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds between attempts to reach an exchange that does not answer."""
 
 
 class LiveAccount:
@@ -101,7 +93,22 @@ class LiveAccount:
         self.fills = Fills(self._book, ports.instruments, ports.recorded)
         self.protection = Protection(self._book)
         self.blocks = Blocks()
-        self.upkeep = Upkeep(api, ports, self._book, self.blocks, self.timing, self._ask, self._request, self._say, self._now)
+        self.asking = Asking(self.blocks, self._publish)
+        self.upkeep = Upkeep(
+            api, ports, self._book, self.blocks, self.timing, self.asking.look, self.asking.do, self._say, self._now
+        )
+        self.sweeping = Sweeping(api, self._book, self.lives, begin=self._start, do=self.asking.do, wake=self._wake, now=self._now)
+        self.comparing = Comparing(
+            self._book,
+            self.fills,
+            self.lives,
+            self.blocks,
+            say=self._say,
+            again=self._again,
+            lot=self._lot,
+            halt=self._halt,
+            ts=self._ts,
+        )
         self._wakes: dict[str, asyncio.Event] = {}
         self._noted: list[tuple[str, Life]] = []
         self._batches: deque[tuple[list[tuple[str, Life]], Future[None]]] = deque()
@@ -110,24 +117,14 @@ class LiveAccount:
         self._tell: Tell | None = None
         self._group: asyncio.TaskGroup | None = None
         self._ready = asyncio.Event()
-        self._requests: set[asyncio.Task[Any]] = set()
         self._reading: asyncio.Task[None] | None = None
         self._next_reading: asyncio.Task[None] | None = None
         self._deep = True
         self._asked: dict[str, asyncio.Event] = {name: asyncio.Event() for name in ("fills", "orders", "positions", "balance")}
         self._touched: dict[str, int] = {}
-        self._compared = False
-        """Whether the last look at positions was about all of them: those that are moving are left out."""
-        self._gone: dict[str, int] = {}
-        self._beside: dict[str, tuple[Beside, int]] = {}
-        self._foreign_orders: dict[str, int] = {}
-        self._clearing: dict[str, asyncio.Task[None]] = {}
         self._close_fails: dict[str, int] = {}
-        self._heard = -math.inf
         self._ticked = 0.0
         self._stale: set[str] = set()
-        self._quiet_until = 0.0
-        self._denials = 0
         self._halted = False
         self._since = ports.since
         self._begun = 0
@@ -186,7 +183,14 @@ class LiveAccount:
                 elif what == "over" and life.order.id in self._book.orders:
                     order, reason = life.order, "an order of this id is over"
                     self._say(OrderEnded(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="cancelled", reason=reason))
-            self._call_off([life for what, life in batch if what == "cancel"], "")
+            self.sweeping.call_off([life for what, life in batch if what == "cancel"], "")
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Have something done beside; None where nobody serves."""
+        if self._group is None:
+            work.close()
+            return None
+        return self._group.create_task(work)
 
     def _begin(self, life: Life) -> None:
         """Have somebody care for it, once."""
@@ -231,12 +235,7 @@ class LiveAccount:
             tries += 1
 
     async def close(self) -> None:
-        waiting = [*self._requests]
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=self.timing.leave)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+        await self.asking.finish(self.timing.leave)
         await self._api.close()
 
     # small words
@@ -265,10 +264,13 @@ class LiveAccount:
         if not reports or self._tell is None:
             return None
         self.upkeep.hold()
+        for report in reports:
+            if isinstance(report, Fill):
+                self._touch(report.symbol)
         written = self._tell(list(reports))
         for symbol in dict.fromkeys(getattr(r, "symbol", "") or getattr(getattr(r, "order", None), "symbol", "") for r in reports):
             if symbol:
-                self._sweep(symbol)
+                self.sweeping.sweep(symbol)
         self.protection.look(self.lives, self._now())
         return written
 
@@ -290,58 +292,6 @@ class LiveAccount:
     def _lot(self, symbol: str) -> Decimal:
         instrument = self.upkeep.instrument(symbol)
         return instrument.lot if instrument is not None else Decimal(1)
-
-    # requests
-
-    async def _request(self, doing: Coroutine[Any, Any, T]) -> T:
-        """One request that outlives whoever waits for it: it cannot be taken back. Raises `ExchangeError` and nothing else."""
-        return await self._answer(asyncio.shield(self._under_way(doing)))
-
-    def _under_way(self, doing: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.ensure_future(doing)
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
-        # nobody may wait for it any more when it fails
-        task.add_done_callback(lambda t: t.cancelled() or t.exception())
-        return task
-
-    async def _ask(self, asking: Awaitable[T]) -> T:
-        """One look. Raises `ExchangeError` and nothing else."""
-        wait = self._quiet_until - self._now()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        return await self._answer(asking)
-
-    async def _answer(self, asking: Awaitable[T]) -> T:
-        try:
-            answer = await asking
-        except Denied as denied:
-            self._deny(denied)
-            raise
-        except Unclear:
-            raise
-        except ExchangeError:
-            self._hear()
-            raise
-        except Exception as error:
-            # whatever this is, it is no proof that nothing was done
-            log.exception("a request failed in a way that was not foreseen")
-            raise Unclear(f"{type(error).__name__}: {error}") from error
-        self._hear()
-        return answer
-
-    def _hear(self) -> None:
-        self._heard = self._now()
-
-    def _deny(self, denied: Denied) -> None:
-        """The key is refused: everything waits longer and longer, so that nobody is hammered."""
-        self._denials += 1
-        pause = PATIENCE[min(self._denials, len(PATIENCE)) - 1] * 2
-        self._quiet_until = max(self._quiet_until, self._now() + pause)
-        if not self.blocks.has("", "denied"):
-            log.error("the exchange refuses the key: %s", denied)
-            self.blocks.set("", "denied", f"the exchange refuses the key ({denied}): mend it there, and its addresses")
-            self._publish()
 
     # one order
 
@@ -381,8 +331,7 @@ class LiveAccount:
             if refusal:
                 await self._end(life, "rejected", refusal)
                 return
-        pause = self._quiet_until - self._now()
-        if pause > 0:
+        if (pause := self.asking.pause) > 0:
             life.due = self._now() + pause
             if life.state == "unknown" or life.reduces:
                 await _until(self._wakes[order.id], pause)
@@ -393,13 +342,13 @@ class LiveAccount:
             return
         life.sending(self._now(), self._ts())
         self._touch(order.symbol)
-        sending = self._under_way(self._api.place(placing))
+        sending = self.asking.send(self._api.place(placing))
         if life.tries == 1:
             # the request leaves first: what is said of it takes its time
             await asyncio.sleep(0)
             self._say(OrderSeen(ts=self._ts(), order_id=order.id, symbol=order.symbol, state="sent"))
         try:
-            venue_id = await self._answer(asyncio.shield(sending))
+            venue_id = await self.asking.answer(asyncio.shield(sending))
         except Known:
             life.known(self._now())
         except Throttled as throttled:
@@ -407,7 +356,7 @@ class LiveAccount:
         except Denied as denied:
             if life.reduces:
                 # a position waits for it: it is tried again, slowly
-                life.throttled(self._now(), max(1.0, self._quiet_until - self._now()))
+                life.throttled(self._now(), max(1.0, self.asking.pause))
             elif life.refuse(str(denied), self._now()):
                 await self._end(life, "rejected", str(denied))
         except (Refused, Absent) as refused:
@@ -450,9 +399,8 @@ class LiveAccount:
         """Why an entry must not be sent now."""
         await self._ready.wait()
         symbol = life.order.symbol
-        if (clearing := self._clearing.get(symbol)) is not None:
-            await asyncio.wait([clearing])
-        if self._now() - self._heard > self.timing.silence:
+        await self.sweeping.cleared(symbol)
+        if self._now() - self.asking.heard > self.timing.silence:
             self._go_stale("the exchange has not been heard of for a while")
         if reason := self.blocks.reason(symbol):
             return reason
@@ -463,7 +411,7 @@ class LiveAccount:
     async def _look(self, life: Life) -> None:
         symbol = life.order.symbol
         try:
-            state = await self._ask(self._api.find(symbol, life.client_id, stop=life.is_stop))
+            state = await self.asking.look(self._api.find(symbol, life.client_id, stop=life.is_stop))
         except Absent:
             life.missing(self._now())
         except Throttled as throttled:
@@ -501,14 +449,14 @@ class LiveAccount:
         self._apply(self.fills.claim(self._owner))
         if not seen and order.purpose is Purpose.STOP:
             self.protection.look(self.lives, self._now())
-            self._sweep(order.symbol)
+            self.sweeping.sweep(order.symbol)
 
     async def _cancel(self, life: Life) -> None:
         life.cancel_tried(self._now())
         order = life.order
         try:
             stop = life.is_stop and life.waits
-            await self._request(self._api.cancel(order.symbol, life.venue_id, life.client_id, stop=stop))
+            await self.asking.do(self._api.cancel(order.symbol, life.venue_id, life.client_id, stop=stop))
         except Throttled as throttled:
             life.cancel_due = self._now() + throttled.after
         except ExchangeError:
@@ -522,13 +470,13 @@ class LiveAccount:
         order, symbol = life.order, life.order.symbol
         was = life.state
         try:
-            state = next((s for s in await self._ask(self._api.working()) if s.client_id == life.client_id), None)
+            state = next((s for s in await self.asking.look(self._api.working()) if s.client_id == life.client_id), None)
             if state is None and not life.seen:
                 # a last look, for what may have ended in between
                 state = await self._last_look(life)
             self._deep = True
             await self._read_fills()
-            there = [h for h in await self._ask(self._api.held()) if h.symbol == symbol]
+            there = [h for h in await self.asking.look(self._api.held()) if h.symbol == symbol]
         except ExchangeError:
             life.unanswered(self._now())
             return
@@ -538,7 +486,7 @@ class LiveAccount:
         strays = any(t.symbol == symbol and t.side == order.side for t in self.fills.strays.values())
         # what somebody else trades meanwhile must not keep it unknown for ever
         long = life.missed(self.timing.looks, LONG * self.timing.proof)
-        if (strays or not self._agrees(symbol, there)) and not long:
+        if (strays or not self.comparing.agrees(symbol, there)) and not long:
             # a look has missed it once more
             life.misses.append(self._now())
             life.due = self._now() + 1.0
@@ -559,17 +507,9 @@ class LiveAccount:
 
     async def _last_look(self, life: Life) -> OrderState | None:
         try:
-            return await self._ask(self._api.find(life.order.symbol, life.client_id, stop=life.is_stop))
+            return await self.asking.look(self._api.find(life.order.symbol, life.client_id, stop=life.is_stop))
         except Absent:
             return None
-
-    def _agrees(self, symbol: str, there: Sequence[Held]) -> bool:
-        """Whether the exchange holds what the book says, and what is known beside it."""
-        position, beside = self._book.positions.get(symbol), self._book.external.get(symbol)
-        ours = position.side * position.quantity if position is not None else ZERO
-        others = beside.side * beside.quantity if beside is not None else ZERO
-        net = sum((h.side * h.quantity for h in there), ZERO)
-        return abs(net - ours - others) <= (self._lot(symbol) if position is not None and net else ZERO)
 
     async def _settle(self, life: Life) -> None:
         if life.filled >= life.order.quantity:
@@ -591,7 +531,7 @@ class LiveAccount:
     def _over(self, life: Life) -> None:
         life.state = "over"
         self._ended[life.order.id] = self._now()
-        self._sweep(life.order.symbol)
+        self.sweeping.sweep(life.order.symbol)
 
     async def _explain(self, order: Order) -> None:
         """An order that was to leave a position has failed: perhaps there is nothing to leave. The engine will try again, and
@@ -610,41 +550,6 @@ class LiveAccount:
             await asking
         except ExchangeError as error:
             log.debug("%s", error)
-
-    def _sweep(self, symbol: str) -> None:
-        """Call off what nobody counts on any more."""
-        leftover = [x for x in self.lives.working(symbol) if not self.lives.wanted(x)]
-        self._call_off(leftover, "nothing counts on it any more")
-
-    def _call_off(self, lives: Iterable[Life], reason: str) -> None:
-        """Have orders end: one after another, or all of a symbol that is flat at once."""
-        fresh = [x for x in lives if not x.calling_off and x.state != "over"]
-        for life in fresh:
-            life.call_off(reason)
-        for symbol in dict.fromkeys(x.order.symbol for x in fresh):
-            at_work = [x for x in fresh if x.order.symbol == symbol and x.state == "working" and x.open]
-            if len(at_work) >= CLEAR and self._group is not None and self._may_clear(symbol, at_work):
-                for life in at_work:
-                    life.cancel_due = self._now() + 2.0
-                self._clearing[symbol] = self._group.create_task(self._clear(symbol, at_work))
-        for life in fresh:
-            self._wake(life)
-
-    def _may_clear(self, symbol: str, lives: Sequence[Life]) -> bool:
-        """Whether nothing but `lives` would be cancelled with all of a symbol's orders."""
-        flat = symbol not in self._book.positions and symbol not in self._book.entries
-        alone = all(x in lives or x.state != "working" or x.settled for x in self.lives.working(symbol))
-        return flat and alone and not self._foreign_orders.get(symbol) and symbol not in self._clearing
-
-    async def _clear(self, symbol: str, lives: Sequence[Life]) -> None:
-        """Everything of a symbol is called off at once; each order is then looked at."""
-        try:
-            await self._quietly(self._request(self._api.cancel_all(symbol)))
-        finally:
-            del self._clearing[symbol]
-        for life in lives:
-            life.cancel_due, life.due = self._now() + 0.5, self._now()
-            self._wake(life)
 
     # fills
 
@@ -675,7 +580,7 @@ class LiveAccount:
             if life.lagging is not None or life.state == "unknown":
                 since = min(since, (life.sent_ts or life.order.ts) - 10_000)
         try:
-            trades = await self._ask(self._api.fills(since))
+            trades = await self.asking.look(self._api.fills(since))
         except BaseException:
             self._deep = self._deep or deep
             raise
@@ -691,7 +596,7 @@ class LiveAccount:
         for symbol in symbols:
             for order in self.lives.nameless(symbol)[:NAMELESS]:
                 try:
-                    state = await self._ask(self._api.find(symbol, client_id(order.id), stop=is_stop(order)))
+                    state = await self.asking.look(self._api.find(symbol, client_id(order.id), stop=is_stop(order)))
                 except Absent:
                     self.lives.nobody(order)
                     continue
@@ -746,7 +651,7 @@ class LiveAccount:
     async def _orders(self) -> None:
         began = self._now()
         before = {x.order.id for x in self.lives.working() if x.state == "working"}
-        states = await self._ask(self._api.working())
+        states = await self.asking.look(self._api.working())
         there: set[str] = set()
         foreign: dict[str, int] = {}
         for state in states:
@@ -759,14 +664,14 @@ class LiveAccount:
                 continue
             there.add(life.order.id)
             self._see(life, state, began)
-        self._foreign_orders = foreign
+        self.sweeping.foreign = foreign
         for order_id in before - there:
             missed = self.lives.get(order_id)
             if missed is not None and missed.state == "working" and missed.open and missed.due > self._now():
                 missed.due = self._now()
                 self._wake(missed)
         for symbol in dict.fromkeys(x.order.symbol for x in self.lives.working()):
-            self._sweep(symbol)
+            self.sweeping.sweep(symbol)
         self._freshen("orders")
 
     def _see(self, life: Life, state: OrderState, began: float) -> None:
@@ -795,105 +700,20 @@ class LiveAccount:
 
     async def _positions(self) -> None:
         before, strays = dict(self._touched), list(self.fills.strays)
-        held = await self._ask(self._api.held())
+        held = await self.asking.look(self._api.held())
         await self._read_fills()
-        there: dict[str, list[Held]] = {}
-        complete = True
-        for one in held:
-            there.setdefault(one.symbol, []).append(one)
-        odd = (self.fills.strays[name].symbol for name in strays if name in self.fills.strays)
-        for symbol in dict.fromkeys((*self._book.positions, *there, *self._book.external, *self._gone, *sorted(odd))):
-            same = self._touched.get(symbol, 0) == before.get(symbol, 0)
-            if same and not any(life.unsettled for life in self.lives.working(symbol)):
-                self._compare(symbol, there.get(symbol, []), strays)
-            else:
-                complete = False
-        self._compared = complete
+
+        def moving(symbol: str) -> bool:
+            changed = self._touched.get(symbol, 0) != before.get(symbol, 0)
+            return changed or any(life.unsettled for life in self.lives.working(symbol))
+
+        self.comparing.all(held, strays, moving, self._ports.instruments)
         self._publish()
         self._freshen("positions")
 
-    def _compare(self, symbol: str, there: Sequence[Held], strays: Iterable[str]) -> None:
-        position, lot = self._book.positions.get(symbol), self._lot(symbol)
-        gone, beside = difference(position, there, lot)
-        if position is not None and gone:
-            trades, missing = explained(self.fills.strays.values(), position, gone)
-            if missing and missing <= lot and position.quantity > gone:
-                # the exchange's rounding
-                self._agree(symbol, ())
-                return
-            times = self._gone[symbol] = self._gone.get(symbol, 0) + 1
-            if missing or times < 2:
-                # one look, and a difference that no fill explains, prove nothing
-                self._again(1.0)
-                self._deep = True
-                if missing and times >= 2:
-                    left = position.quantity - gone
-                    text = f"the exchange holds {left} of our {position.quantity} contracts, and no fill says why"
-                    self.blocks.set(symbol, "position", text)
-                return
-            for trade, took in trades:
-                holding = self._book.positions.get(symbol)
-                if holding is None:
-                    break
-                reports = self.fills.foreign(holding, trade, min(took, holding.quantity))
-                self.fills.done(trade)
-                self._touch(symbol)
-                self._say(*reports)
-                if trade.kind in ("liquidation", "adl"):
-                    self._halt(f"{symbol}: {trade.kind} of {took} contracts at {trade.price}: look at the account")
-            self._gone.pop(symbol, None)
-            self.blocks.set(symbol, "position", "")
-            self._again(0.25)
-            return
-        self._agree(symbol, strays)
-        self._note_beside(symbol, beside)
-        if position is not None and not beside.quantity:
-            self._check_held(symbol, there, position.leverage)
-
-    def _agree(self, symbol: str, strays: Iterable[str]) -> None:
-        self._gone.pop(symbol, None)
-        self.blocks.set(symbol, "position", "")
-        for name in strays:
-            trade = self.fills.strays.get(name)
-            if trade is not None and trade.symbol == symbol:
-                # it was about what is held beside ours
-                self.fills.done(trade)
-
-    def _note_beside(self, symbol: str, beside: Beside) -> None:
-        known = self._book.external.get(symbol)
-        before = (known.side, known.quantity) if known is not None else (NOTHING.side, NOTHING.quantity)
-        if (beside.side if beside.quantity else NOTHING.side, beside.quantity) == before:
-            self._beside.pop(symbol, None)
-            return
-        same, times = self._beside.get(symbol, (NOTHING, 0))
-        times = times + 1 if (same.side, same.quantity) == (beside.side, beside.quantity) else 1
-        self._beside[symbol] = (beside, times)
-        entering = any(not life.reduces for life in self.lives.working(symbol))
-        if (entering or beside.quantity < before[1]) and times < 2:
-            # what one look does not show may be there, and what it shows may be ours before its fill is
-            self._again(1.0)
-            return
-        del self._beside[symbol]
-        side, quantity, margin = beside.side, beside.quantity, money(beside.margin)
-        seen = ExternalSeen(ts=self._ts(), symbol=symbol, side=side, quantity=quantity, price=beside.price, margin=margin)
-        text = "a position is held there that is not ours" if beside.quantity else ""
-        self.blocks.set(symbol, "external", text)
-        self._say(seen)
-
-    def _check_held(self, symbol: str, there: Sequence[Held], leverage: int) -> None:
-        one = next(iter(there), None)
-        if one is None:
-            return
-        text = ""
-        if not one.isolated:
-            text = "its position is held with cross margin; set it to isolated at the exchange"
-        elif one.leverage and abs(one.leverage - leverage) > Decimal("0.5") + leverage * Decimal("0.1"):
-            # the exchange works its leverage out of margin and worth: small differences are that
-            text = f"its position is held at {one.leverage:.2f}x, not the {leverage}x that were ordered"
-        self.blocks.set(symbol, "held", text)
-
     def _again(self, seconds: float) -> None:
-        """Look at positions again soon."""
+        """Look at positions again soon, and at fills of longer ago."""
+        self._deep = True
         asyncio.get_running_loop().call_later(seconds, self._asked["positions"].set)
 
     # money, contracts, the clock
@@ -912,7 +732,7 @@ class LiveAccount:
 
     def _is_calm(self, touched: dict[str, int]) -> bool:
         """Nothing moves that would make a difference of balances."""
-        still = self._touched == touched and not self._gone and not self.fills.strays
+        still = self._touched == touched and not self.comparing.gone and not self.fills.strays
         return still and not any(life.unsettled for life in self.lives.working())
 
     # the start
@@ -949,7 +769,7 @@ class LiveAccount:
             try:
                 await self._positions()
                 unknown = [x for x in self.lives.working() if x.state in ("unknown", "sent")]
-                if self._compared and not unknown and not any(self._is_pending(symbol) for symbol in self._gone):
+                if self.comparing.complete and not unknown and not self.comparing.pending:
                     await self._upkeep()
                     if self.upkeep.residual is not None and not self.upkeep.opened:
                         await asyncio.sleep(1.0)
@@ -966,10 +786,6 @@ class LiveAccount:
 
     async def _pause(self, tries: int) -> None:
         await asyncio.sleep(PATIENCE[min(tries, len(PATIENCE) - 1)] * (0.5 + self._jitter()))
-
-    def _is_pending(self, symbol: str) -> bool:
-        """A difference that the next look may explain; one that it did not is blocked, and does not hold up the others."""
-        return not self.blocks.has(symbol, "position")
 
     def _adopt(self) -> None:
         """Orders of the book, and slices: after a crash nobody knows how any of them stands."""
@@ -994,8 +810,8 @@ class LiveAccount:
             now = self._now()
             if now - self._ticked > FROZEN:
                 self._go_stale(f"this process stood still for {now - self._ticked:.0f} s")
-            elif now - self._heard > self.timing.silence:
-                self._go_stale(f"the exchange has not answered for {now - self._heard:.0f} s")
+            elif now - self.asking.heard > self.timing.silence:
+                self._go_stale(f"the exchange has not answered for {now - self.asking.heard:.0f} s")
             self._ticked = now
             self.protection.look(self.lives, now)
             for symbol in self.protection.overdue(now, self.timing.protect):
@@ -1040,11 +856,7 @@ class LiveAccount:
             self._asked[name].set()
 
     def _freshen(self, name: str) -> None:
-        if self._denials:
-            # what is public would have been answered anyway: this was not
-            self._denials, self._quiet_until = 0, 0.0
-            self.blocks.set("", "denied", "")
-            self._publish()
+        self.asking.accepted()
         self._stale.discard(name)
         if not self._stale and self.blocks.has("", "stale"):
             self.blocks.set("", "stale", "")
@@ -1093,7 +905,7 @@ class LiveAccount:
     async def _suspect(self, nudge: Nudge) -> None:
         """An order that an engine sent, and not this one: is it there? It may be over before any list of orders has it."""
         try:
-            await self._ask(self._api.find(nudge.symbol, nudge.client_id, stop=nudge.topic == "stop"))
+            await self.asking.look(self._api.find(nudge.symbol, nudge.client_id, stop=nudge.topic == "stop"))
         except ExchangeError:
             return
         self._another(nudge.client_id)

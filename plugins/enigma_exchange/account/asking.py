@@ -1,0 +1,105 @@
+"""How an exchange is asked: looks that may be slowed down, requests that outlive whoever waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from enigma_exchange.account.blocks import Blocks
+from enigma_exchange.port import Denied, ExchangeError, Unclear
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds between attempts to reach an exchange that does not answer."""
+
+
+class Asking:
+    """Makes requests; raises `ExchangeError` and nothing else. `publish` is called when a block has come or gone."""
+
+    def __init__(self, blocks: Blocks, publish: Callable[[], None]) -> None:
+        self._blocks, self._publish = blocks, publish
+        self._under: set[asyncio.Task[Any]] = set()
+        self._denials = 0
+        self._quiet_until = -math.inf
+        self.heard = -math.inf
+        """When the exchange last gave any answer, seconds."""
+
+    @staticmethod
+    def now() -> float:
+        """The loop's clock, seconds."""
+        return asyncio.get_running_loop().time()
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which nothing should be asked."""
+        return max(0.0, self._quiet_until - self.now())
+
+    async def look(self, asking: Awaitable[T]) -> T:
+        """One look."""
+        if (pause := self.pause) > 0:
+            await asyncio.sleep(pause)
+        return await self.answer(asking)
+
+    async def do(self, doing: Coroutine[Any, Any, T]) -> T:
+        """One request that cannot be taken back."""
+        return await self.answer(asyncio.shield(self.send(doing)))
+
+    def send(self, doing: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Have a request leave: it goes on though nobody waits for it any more."""
+        task = asyncio.ensure_future(doing)
+        self._under.add(task)
+        task.add_done_callback(self._under.discard)
+        # nobody may be there to hear that it has failed
+        task.add_done_callback(lambda t: t.cancelled() or t.exception())
+        return task
+
+    async def answer(self, asking: Awaitable[T]) -> T:
+        """What comes of a request that is on its way."""
+        try:
+            answer = await asking
+        except Denied as denied:
+            self._deny(denied)
+            raise
+        except Unclear:
+            raise
+        except ExchangeError:
+            self.heard = self.now()
+            raise
+        except Exception as error:
+            # whatever this is, it is no proof that nothing was done
+            log.exception("a request failed in a way that was not foreseen")
+            raise Unclear(f"{type(error).__name__}: {error}") from error
+        self.heard = self.now()
+        return answer
+
+    def _deny(self, denied: Denied) -> None:
+        """The key is refused: everything waits longer and longer, so that nobody is hammered."""
+        self._denials += 1
+        pause = PATIENCE[min(self._denials, len(PATIENCE)) - 1] * 2
+        self._quiet_until = max(self._quiet_until, self.now() + pause)
+        if not self._blocks.has("", "denied"):
+            log.error("the exchange refuses the key: %s", denied)
+            self._blocks.set("", "denied", f"the exchange refuses the key ({denied}): mend it there, and its addresses")
+            self._publish()
+
+    def accepted(self) -> None:
+        """A signed request was answered: what is public would have been answered anyway."""
+        if self._denials:
+            self._denials, self._quiet_until = 0, -math.inf
+            self._blocks.set("", "denied", "")
+            self._publish()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait for requests that are under way, `seconds` at most."""
+        waiting = [*self._under]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
