@@ -14,6 +14,7 @@ from bench_history import w1, w2, w3
 from bench_live import live, scan
 from bench_order import order
 from bench_process import help_, process
+from bench_screener import screener
 from measuring import Finding, machine
 
 BENCHMARKS: dict[str, Callable[[bool], Finding]] = {
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[bool], Finding]] = {
     "process": process,
     "live": live,
     "scan": scan,
+    "screener": screener,
     "help": help_,
     "alerts": alerts,
     "order": order,

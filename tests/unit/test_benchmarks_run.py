@@ -28,12 +28,25 @@ def workload(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_quick_benchmarks_run_and_state_their_goals(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARKS), "--quick", "--json", "--only", "w1", "--only", "live", "--only", "scan"]
+    command = [
+        sys.executable,
+        str(BENCHMARKS),
+        "--quick",
+        "--json",
+        "--only",
+        "w1",
+        "--only",
+        "live",
+        "--only",
+        "scan",
+        "--only",
+        "screener",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     found = {each["name"]: each for each in told["benchmarks"]}
-    assert set(found) == {"w1", "live", "scan"}
+    assert set(found) == {"w1", "live", "scan", "screener"}
     assert all(goal["met"] in (True, False) and goal["value"] > 0 for each in found.values() for goal in each["goals"])
     assert all(each["goals"] and each["lines"] for each in found.values())
     assert found["w1"]["figures"]["trades"] > 100
