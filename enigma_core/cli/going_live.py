@@ -79,19 +79,26 @@ def _put_aside(home: Home) -> None:
     home.told.append(f"the local exchange begins anew; its old account is kept in {name}")
 
 
-def checked(plan: Plan, home: Path, tree: Tree) -> list[str]:
-    """What a live run is about to do, for a person. Raises `ConfigError` with everything that speaks against it."""
+def refuse(plan: Plan, home: Path, tree: Tree) -> None:
+    """Raise `ConfigError` with everything that speaks against a live run, and what it would do."""
+    if plan.mode != "live":
+        return
+    from enigma_core import guards
+
+    found = guards.refusals(plan, home, os.environ, config=_files(tree))
+    if found:
+        head = f"live trading is refused, for {len(found)} reasons:" if len(found) > 1 else "live trading is refused:"
+        told = ["this run would do the following:", *(f"  {line}" for line in guards.intentions(plan, home))]
+        raise ConfigError("\n".join([head, *(f"- {one}" for one in found), *told]))
+
+
+def intentions(plan: Plan, home: Path) -> list[str]:
+    """What a live run is about to do, for a person."""
     if plan.mode != "live":
         return []
     from enigma_core import guards
 
-    intentions = guards.intentions(plan, home)
-    found = guards.refusals(plan, home, os.environ, config=_files(tree))
-    if found:
-        head = f"live trading is refused, for {len(found)} reasons:" if len(found) > 1 else "live trading is refused:"
-        told = ["this run would do the following:", *(f"  {line}" for line in intentions)]
-        raise ConfigError("\n".join([head, *(f"- {one}" for one in found), *told]))
-    return intentions
+    return guards.intentions(plan, home)
 
 
 def _files(tree: Tree) -> list[Path]:

@@ -136,6 +136,7 @@ def run(
         if laid:
             flags |= laid
             plan, tree, catalogue = options.planned(config, strategy, sets, flags, changed)
+        going_live.refuse(plan, held.path, tree)
         if plan.feed is not None:
             # a configuration file's symbols belong to its own feed
             other = data or feed or laid
@@ -143,7 +144,7 @@ def run(
             symbols, told = options.traded(plan, pairs, named, held.path)
             held.told += told
             plan = msgspec.structs.replace(plan, symbols=symbols)
-        held.told[:0] = [*tree.notes, *going_live.checked(plan, held.path, tree)]
+        held.told[:0] = [*tree.notes, *going_live.intentions(plan, held.path)]
         if as_json:
             summary = _traded(plan, held, catalogue, changeable, fresh, seconds, _json_line)
             _json_line(summary)

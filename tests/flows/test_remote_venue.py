@@ -13,7 +13,7 @@ import pytest
 
 from enigma_core.home import Home
 from enigma_core.market import BarsClosed, MarketEvent, MarkSeen
-from enigma_core.model import Bar, Blocked, Candles, Fill, Instrument, Order, Purpose, StateSet, Transferred
+from enigma_core.model import Bar, Blocked, Candles, Fill, Instrument, Marked, Order, Purpose, StateSet, Transferred
 from enigma_core.parts import Executor, Feed, Ports, RemoteVenue, Report, Tell
 from enigma_core.reading import Reader
 from enigma_core.records import Started
@@ -353,7 +353,12 @@ def test_r11_what_is_held_is_worth_what_its_mark_says_between_two_bars(tmp_path:
         assert there.ports.desk is not None
         before = there.ports.account.equity
         told = asyncio.Event()
-        there.ports.desk.watch(lambda record: told.set() if type(record).__name__ == "Marked" else None)
+
+        def see(record: object) -> None:
+            if isinstance(record, Marked) and record.prices[BTC] == Decimal(49_500):
+                told.set()
+
+        there.ports.desk.watch(see)
         marks.set()
         await told.wait()
         worth.extend([before, there.ports.account.equity])
