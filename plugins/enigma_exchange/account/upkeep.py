@@ -81,6 +81,9 @@ class Upkeep:
 
     async def clock(self) -> None:
         """How far the clocks are apart; half of what the question took is nobody's."""
+        if not self.offset:
+            # what comes first may have more to do than to read a clock
+            await self._ask(self._api.time())
         sent, began = self._ports.wall(), self._now()
         there = await self._ask(self._api.time())
         took = (self._now() - began) * 1000

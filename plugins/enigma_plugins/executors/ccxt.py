@@ -100,6 +100,8 @@ class Ccxt(Executor, frozen=True, kw_only=True):
         api = self._api()
         try:
             async with asyncio.timeout(10 * self.timeout):
+                # the first request takes long: it has the markets read as well
+                await api.time()
                 began = milliseconds()
                 there = await api.time()
                 skew = (began + milliseconds()) / 2 - there
