@@ -137,7 +137,9 @@ class Reader:
     def known_orders(self, since: int) -> list[Order]:
         """Orders and slices since `since` (ms), in the order they were written, whether or not they still work."""
         kinds = {"order": Order, "sliced": Sliced}
-        rows = self._rows("SELECT kind, payload FROM event WHERE kind IN ('order', 'sliced') AND ts >= ? ORDER BY seq", since)
+        # before its first bar a run knows no time of the market, and writes 0
+        told = "SELECT kind, payload FROM event WHERE kind IN ('order', 'sliced') AND (ts >= ? OR ts = 0) ORDER BY seq"
+        rows = self._rows(told, since)
         return [record.order if kinds[kind] is Sliced else record for kind, text in rows for record in [records.decode(kind, text)]]
 
     def _unknown(self) -> int:

@@ -56,11 +56,17 @@ class Network:
         self._world = world
         self._random = random
         self.dead = False
+        self.closed_until = 0.0
+        """Until then the exchange has said that nothing more will be answered, seconds."""
         self._ears: list[tuple[Hear, asyncio.Event]] = []
 
     def there(self) -> int:
         """The exchange's clock as a client reckons it, ms."""
         return self._world.there()
+
+    def wait_for(self, seconds: float) -> None:
+        """The exchange has said how long it answers nothing."""
+        self.closed_until = max(self.closed_until, self._world.loop.time() + seconds)
 
     def headers(self) -> Mapping[str, str]:
         return {"kc-api-timestamp": str(self._world.there())}

@@ -229,6 +229,7 @@ class Wire:
         if reply.status == 429 or code == "429000":
             after = float(reply.headers.get("gw-ratelimit-reset", 1000)) / 1000
             self._quota.throttled(after)
+            self._network.wait_for(after)
             raise Throttled(text, code, after=min(max(after, 0.1), 60.0))
         if not code or reply.status >= 500 or code in UNCLEAR:
             raise Unclear(text, code)

@@ -185,7 +185,9 @@ class World:
         """The invariants that concern the exchange."""
         witness = self.witness
         clogged = any(self.pipes.clogged(channel) for channel in ("orders", "data", "disk"))
-        witness.reach = not (self.outages or clogged or self.frozen or self.current.dead or not self.current.started)
+        now = self.current
+        away = self.outages or clogged or self.loop.time() < now.network.closed_until
+        witness.reach = not (away or self.frozen or now.dead or not now.started)
         witness.look(self.loop.time())
         if self.kills and self.kills[-1][1] is None and self.flat():
             at = self.kills[-1][0]
