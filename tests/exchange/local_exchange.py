@@ -24,13 +24,14 @@ PRICES = {"XBTUSDTM": 60_000.0, "ETHUSDTM": 3_000.0}
 class Local:
     """The exchange, its clock and what it has pushed."""
 
-    def __init__(self, rules: Rules | None = None, seed: int = 1, **given: Any) -> None:
-        self.now = START
+    def __init__(self, rules: Rules | None = None, seed: int = 1, now: int = START, **given: Any) -> None:
+        self.now = now
         self.exchange = Exchange((BTC, ETH), rules or Rules(keys=(KEY,), quota=10**9), self.clock, random.Random(seed), **given)
         self.pushes: list[Push] = []
         self.exchange.listen(self.pushes.append)
-        for symbol, price in PRICES.items():
-            self.trade(price, symbol)
+        if "history" not in given:
+            for symbol, price in PRICES.items():
+                self.trade(price, symbol)
         self.pushes.clear()
         self.orders = 0
 

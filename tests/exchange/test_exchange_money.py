@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from decimal import Decimal
 from typing import Any
@@ -100,17 +101,14 @@ def do(there: Local, deed: dict[str, Any]) -> None:
             if working:
                 there.ask("DELETE", f"/api/v1/orders/{working[deed['which'] % len(working)].id}")
         case "press":
-            try:
+            # there may be nothing to press it on
+            with contextlib.suppress(ValueError):
                 exchange.press(deed["button"], symbol=symbol)
-            except ValueError as no:
-                assert "nothing is held" in str(no), no
         case "partial":
             exchange.press("partial_fill", share=deed["share"])
         case "deposit" | "withdraw":
-            try:
+            with contextlib.suppress(ValueError):
                 exchange.press(deed["what"], amount=deed["amount"])
-            except ValueError as no:
-                assert "available" in str(no), no
         case "margin":
             body = {"symbol": symbol, "margin": deed["amount"], "bizNo": "1"}
             there.ask("POST", "/api/v1/position/margin/deposit-margin", body=body)

@@ -78,7 +78,12 @@ def test_post_only_that_would_take_is_cancelled_whole(there: Local) -> None:
 
 @pytest.mark.parametrize(
     ("stop", "by", "price", "source"),
-    [("down", "MP", "59000", "mark"), ("up", "MP", "61000", "mark"), ("down", "TP", "59000", "trade"), ("up", "TP", "61000", "trade")],
+    [
+        ("down", "MP", "59000", "mark"),
+        ("up", "MP", "61000", "mark"),
+        ("down", "TP", "59000", "trade"),
+        ("up", "TP", "61000", "trade"),
+    ],
 )
 def test_stop_triggers_by_the_price_it_names(there: Local, stop: str, by: str, price: str, source: str) -> None:
     there.placed("buy", 10)
@@ -296,7 +301,9 @@ def test_order_within_a_bar_has_only_seen_its_close(there: Local) -> None:
 def test_margin_mode_cannot_change_under_a_position(there: Local) -> None:
     there.placed("buy", 1)
     there.placed("buy", 1, symbol="ETHUSDTM")
-    assert there.ask("POST", "/api/v2/position/changeMarginMode", body={"symbol": "XBTUSDTM", "marginMode": "CROSS"}).code == "50002"
+    assert (
+        there.ask("POST", "/api/v2/position/changeMarginMode", body={"symbol": "XBTUSDTM", "marginMode": "CROSS"}).code == "50002"
+    )
     there.placed("sell", 1, reduceOnly=True)
     answer = there.post("/api/v2/position/batchChangeMarginMode", {"marginMode": "CROSS", "symbols": ["XBTUSDTM", "ETHUSDTM"]})
     assert answer["marginMode"] == {"XBTUSDTM": "CROSS", "ETHUSDTM": "ISOLATED"}

@@ -162,13 +162,16 @@ FIELDS += ["stopPriceType", "reduceOnly", "closeOrder", "timeInForce", "postOnly
 FIELDS += ["triggerStopUpPrice", "withdrawAmount", "bizNo", "orderIdsList", "clientOidsList", "visibleSize", "remark", "status"]
 QUERY = ["symbol", "status", "currentPage", "pageSize", "startAt", "endAt", "granularity", "from", "to", "orderId", "clientOid"]
 QUERY += ["offset", "maxCount", "limit", "pageId", "price", "leverage", "currency", "totalMargin", "type", "side", "forward"]
+WORDS = ["XBTUSDTM", "0", "-1", "1", "9" * 30]
 ROUTES = sorted({(r.method, r.path, r.mount) for r in Local().exchange._table.routes})
 
 
 @settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(ROUTES),
-    st.dictionaries(st.sampled_from(QUERY), st.text(max_size=12) | st.sampled_from(["XBTUSDTM", "0", "-1", "1", "9" * 30]), max_size=6),
+    st.dictionaries(
+        st.sampled_from(QUERY), st.text(max_size=12) | st.sampled_from(["XBTUSDTM", "0", "-1", "1", "9" * 30]), max_size=6
+    ),
     nonsense | st.dictionaries(st.sampled_from(FIELDS), nonsense, max_size=8),
     st.text(max_size=8),
 )
@@ -188,5 +191,7 @@ def test_every_answer_is_json_whose_numbers_are_numbers() -> None:
     there.placed("buy", 3)
     for method, path, mount in ROUTES:
         if method == "GET" and "{" not in path:
-            reply = there.ask(method, path, {"symbol": "XBTUSDTM", "granularity": 1, "clientOid": "order-1", "currency": "USDT"}, mount=mount)
+            reply = there.ask(
+                method, path, {"symbol": "XBTUSDTM", "granularity": 1, "clientOid": "order-1", "currency": "USDT"}, mount=mount
+            )
             assert json.loads(reply.body())["code"] in ("200000", "400100"), path

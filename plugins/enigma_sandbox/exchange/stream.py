@@ -175,9 +175,9 @@ class Stream:
             ("buy", before.bids if before is not None else (), book.bids),
             ("sell", before.asks if before is not None else (), book.asks),
         ):
-            was, now = dict(old), dict(new)
+            was, now = tape.sized(old), tape.sized(new)
             gone = [f"{plain(tape.exact(price))},{side},0" for price in was if price not in now]
-            come = [f"{plain(tape.exact(price))},{side},{tape.full(size)}" for price, size in now.items() if was.get(price) != size]
+            come = [f"{plain(tape.exact(price))},{side},{lots}" for price, lots in now.items() if was.get(price) != lots]
             changes += gone + come
         first = tape.state.sequence + 1
         tape.state.sequence += len(changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import deque
 from decimal import Decimal
@@ -145,6 +146,10 @@ class Tape:
         places = max(0, -int(self.instrument.tick.normalize().as_tuple().exponent)) + 1
         return Decimal(repr(round(price, places)))
 
+    def sized(self, levels: tuple[tuple[float, float], ...]) -> dict[float, float]:
+        """Lots by price."""
+        return {level[0]: level[1] for level in self._lots(levels)}
+
     def full(self, base: float) -> int:
         """The whole lots that an amount of base currency has."""
         return int(base / float(self.instrument.multiplier) + 1e-6)
@@ -197,8 +202,8 @@ class Tape:
     def _lots(self, levels: tuple[tuple[float, float], ...]) -> list[Level]:
         found: list[Level] = []
         for price, size in levels:
-            lots = self.full(size)
-            if lots > 0 and price > 0:
+            # a level that is no number is no level
+            if 0 < price < math.inf and 0 < size < math.inf and (lots := self.full(size)):
                 found.append([price, lots])
         return found
 

@@ -7,13 +7,11 @@ from typing import Any
 
 from enigma_core.model import ZERO
 from enigma_sandbox.exchange import shown
-from enigma_sandbox.exchange.api.route import Route
+from enigma_sandbox.exchange.api.route import UID, Route
 from enigma_sandbox.exchange.asked import flag, number, page, span, word
 from enigma_sandbox.exchange.floor import Floor
 from enigma_sandbox.exchange.refusals import parameter
 from enigma_sandbox.exchange.words import Mount, Request
-
-UID = 165_111_215
 
 
 class AccountApi:

@@ -9,7 +9,7 @@ from typing import Any
 from enigma_core.model import ZERO, money
 from enigma_sandbox.exchange import outlet as topics
 from enigma_sandbox.exchange import shown
-from enigma_sandbox.exchange.api.route import Route
+from enigma_sandbox.exchange.api.route import UID, Route
 from enigma_sandbox.exchange.asked import decimal, fields, flag, number, page, span, whole, word
 from enigma_sandbox.exchange.floor import Floor
 from enigma_sandbox.exchange.refusals import Refusal, parameter
@@ -276,7 +276,7 @@ class PositionApi:
             raise parameter("margin must be above 0")
         if amount > self._floor.account.available:
             raise Refusal("300003", "Balance insufficient.")
-        return self._margin(position, amount)
+        return self._margin(position, amount) | {"userId": UID}
 
     def _withdraw(self, request: Request, _: tuple[str, ...]) -> str:
         body = fields(request.body)

@@ -9,6 +9,9 @@ import msgspec
 
 from enigma_sandbox.exchange.words import Mount, Request
 
+UID = 165_111_215
+"""The account's number."""
+
 Answer = Callable[[Request, tuple[str, ...]], Any]
 """Takes the request and the values of its path; gives the data of the envelope or raises `Refusal`."""
 
