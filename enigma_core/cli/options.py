@@ -16,6 +16,7 @@ import rich_click as click
 from enigma_core.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from enigma_core.book import Book
     from enigma_core.config import Tree
     from enigma_core.parts import Feed
     from enigma_core.plan import Plan
@@ -103,11 +104,12 @@ def traded(plan: Plan, pairs: Iterable[str], configured: Sequence[str], home: Pa
     assert plan.feed is not None
     if plan.universe is None or configured or any(given.strip(", ") for given in pairs):
         return pick(plan.feed, pairs, configured), []
-    held, since = _held(plan, home)
+    book, since, _ = account(plan, home)
     told: list[str] = []
     chosen = tuple(dict.fromkeys(plan.universe.choose(plan, since, told.append)))
     if not chosen:
         raise DataError(f"symbols.use = {plan.universe.name} found nothing to trade: name symbols with -p, or loosen its settings")
+    held = [] if book is None else dict.fromkeys((*book.positions, *book.entries))
     kept = [symbol for symbol in held if symbol not in chosen]
     told.append(f"symbols that {plan.universe.name} chose: {', '.join(chosen)}")
     if kept:
@@ -115,20 +117,27 @@ def traded(plan: Plan, pairs: Iterable[str], configured: Sequence[str], home: Pa
     return (*chosen, *kept), told
 
 
-def _held(plan: Plan, home: Path) -> tuple[list[str], int | None]:
-    """Symbols of positions and working entries of the account that a run in `home` goes on with; the time it has come to, ms."""
+def account(plan: Plan, home: str | Path | None) -> tuple[Book | None, int | None, str]:
+    """The account that runs in `home` (as --home gives it) have of this plan's market, and the market's time it has come to, ms.
+
+    None where there is none, and why, where a person should know.
+    """
     from enigma_core.errors import HomeError
+    from enigma_core.home import home_path
     from enigma_core.reading import Reader
 
-    path = home / f"{plan.account_mode}.sqlite"
-    if not path.is_file():
-        return [], None
-    with contextlib.suppress(HomeError), Reader(path) as reader:
-        # another market's account is put aside when the run begins
-        if reader.stamp.identity == market(plan):
+    path = home_path(home) / f"{plan.account_mode}.sqlite"
+    if plan.feed is None or not path.is_file():
+        return None, None, ""
+    try:
+        with Reader(path) as reader:
+            # another market's account is put aside when a run begins
+            if reader.stamp.identity != market(plan):
+                return None, None, f"the account in {path} belongs to another market: a new one is assumed"
             book, ts = reader.account()
-            return list(dict.fromkeys((*book.positions, *book.entries))), ts or None
-    return [], None
+            return book, ts or None, ""
+    except (HomeError, ConfigError) as error:
+        return None, None, f"a new account is assumed: {error}"
 
 
 def market(plan: Plan) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rich_click as click
@@ -51,21 +50,20 @@ def screener(
     most; services.screener of the configuration sets that otherwise. The account is the one that the runs in the home folder
     have, where it belongs to this market; else a new one. Nothing is traded, nothing is written.
     """
-    from enigma_core.home import home_path
     from enigma_screener.service import Screener, screener_of
 
     flags = {"feed.use": feed or ("replay" if data else None), "feed.data": data, "timeframes.primary": timeframe}
     plan, _, _ = options.planned(config, strategy, sets, flags)
     settings = screener_of(plan) or Screener()
     count, pause = top or settings.top, every or settings.every
-    book, since, notes = _account(plan, home_path(home))
+    book, since, note = options.account(plan, home)
     standing = _standing(plan, settings.bounds, pairs, book)
     source = f"feed {standing.feed.name}" + ("" if book is None else ", the account of the home folder")
     if as_json:
         _run(standing, since, pause if watch else None, seconds, lambda scan: _print_json(scan.top(count), whole=not watch))
         return
     with _shown(standing, source, count, watch) as show:
-        for note in notes:
+        if note:
             click.echo(note, err=True)
         _run(standing, since, pause if watch else None, seconds, show)
 
@@ -78,24 +76,6 @@ def _standing(plan: Plan, bounds: Bounds, pairs: tuple[str, ...], book: Book | N
         raise ConfigError("feed is not set: name one, as in --feed synthetic")
     named = options.pick(plan.feed, pairs, ()) if any(pair.strip(", ") for pair in pairs) else ()
     return Standing(plan, bounds, book, named)
-
-
-def _account(plan: Plan, home: Path) -> tuple[Book | None, int | None, list[str]]:
-    """The account that runs in `home` have of this market, and the market's time it has come to; None where there is none."""
-    from enigma_core.errors import ConfigError, HomeError
-    from enigma_core.reading import Reader
-
-    path = home / f"{plan.account_mode}.sqlite"
-    if plan.feed is None or not path.is_file():
-        return None, None, []
-    try:
-        with Reader(path) as reader:
-            if reader.stamp.identity != options.market(plan):
-                return None, None, [f"the account in {path} belongs to another market: a new one is assumed"]
-            book, ts = reader.account()
-            return book, ts or None, []
-    except (HomeError, ConfigError) as error:
-        return None, None, [f"a new account is assumed: {error}"]
 
 
 def _run(standing: Standing, since: int | None, pause: float | None, seconds: float | None, show: Show) -> None:
