@@ -260,3 +260,19 @@ def test_spell_meets_only_what_it_names(there: Local) -> None:
     there.exchange.press("spell", what="drop", method="POST", reducing=True)
     assert not there.place("buy", 1).lost
     assert there.place("sell", 1, reduceOnly=True).lost
+
+
+def test_x11_order_that_arrives_ten_minutes_late_is_placed_then(there: Local) -> None:
+    there.exchange.press("arrive_late", ms=600_000)
+    assert there.place("buy", 1).lost
+    assert there.ask("GET", "/api/v1/orders/byClientOid", {"clientOid": "order-1"}).code == "100001"
+    assert there.exchange.due() == there.now + 600_000
+    there.wait(600_000)
+    assert there.get("/api/v1/orders/byClientOid", clientOid="order-1")["filledSize"] == 1
+
+
+def test_skewed_exchange_still_fills_from_its_book(there: Local) -> None:
+    there.exchange.press("skew", ms=60_000)
+    there.book([(59_999.0, 50)], [(60_001.0, 4)])
+    order = there.placed("buy", 1)
+    assert (order["avgDealPrice"], order["createdAt"]) == ("60001", there.now + 60_000)

@@ -57,8 +57,8 @@ class Buttons:
     # spells
 
     def spell(self, what: str, lasts: int | None = None, **values: Any) -> int:
-        """Any spell: what (latency timeout drop error error_after html half throttle reject late partial), lasts ms, and the fields
-        method path mount symbol stops reducing times chance ms status code text done share."""
+        """Any spell: what (latency timeout drop arrives error error_after html half throttle reject late partial), lasts ms, and
+        the fields method path mount symbol stops reducing times chance ms status code text done share."""
         until = self._floor.now() + lasts if lasts is not None else None
         try:
             made = msgspec.convert({"what": what, "until": until, **values}, Spell)
@@ -82,6 +82,10 @@ class Buttons:
     def drop_before(self, times: int = 1, method: str = "POST", path: str = "/api/v1/orders", lasts: int | None = None) -> int:
         """The next requests are neither done nor answered."""
         return self.spell("drop", lasts, times=times, method=method, path=path)
+
+    def arrive_late(self, ms: int, times: int = 1, path: str = "/api/v1/orders", lasts: int | None = None) -> int:
+        """The next requests get there only after ms; nobody hears of it."""
+        return self.spell("arrives", lasts, times=times, ms=ms, method="POST", path=path)
 
     def late_visibility(self, ms: int, times: int | None = None, lasts: int | None = None) -> int:
         """New orders are not found for ms by anybody who looks for them."""

@@ -13,7 +13,7 @@ from enigma_sandbox.exchange.state import Order
 from enigma_sandbox.exchange.words import Reply, Request
 
 _ORDERS = ("reject", "late", "partial")
-_BEFORE = ("drop", "error", "throttle")
+_BEFORE = ("drop", "error", "throttle", "arrives")
 _PAGE = "<html><head><title>{0} Bad Gateway</title></head><body><center><h1>{0} Bad Gateway</h1></center></body></html>"
 
 
@@ -28,11 +28,16 @@ class Met(msgspec.Struct, frozen=True):
         spell = self.spell
         return spell is None or not (spell.what in _BEFORE or (spell.what == "html" and not spell.done))
 
+    @property
+    def arrives(self) -> int | None:
+        """After how many ms it gets there, where it is under way for so long that nobody waits for the answer."""
+        return self.spell.ms if self.spell is not None and self.spell.what == "arrives" else None
+
     def reply(self, headers: Mapping[str, str]) -> Reply:
         """The answer to what was not done."""
         spell = self.spell
         assert spell is not None
-        if spell.what == "drop":
+        if spell.what in ("drop", "arrives"):
             return Reply(lost=True, delay=self.delay)
         if spell.what == "html":
             return Reply(status=spell.status, raw=_PAGE.format(spell.status).encode(), delay=self.delay)

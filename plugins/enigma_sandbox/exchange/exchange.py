@@ -58,6 +58,8 @@ class Exchange:
         apis = (MarketApi(floor), OrderApi(floor, self._disturbance.of_order), PositionApi(floor), AccountApi(floor))
         self._table = Table(route for api in apis for route in api.routes())
         self._due: list[tuple[int, str]] = []
+        self._late: list[tuple[int, int, Request]] = []
+        self._arrivals = 0
         floor.account.move(floor.now(), "Deposit", rules.deposit, ZERO, "Deposit")
         self._schedule()
 
@@ -69,7 +71,15 @@ class Exchange:
         now = floor.now()
         disturbed = self._disturbance.before(request, now)
         if disturbed is not None and not disturbed.done:
+            if disturbed.arrives is not None:
+                self._arrivals += 1
+                heapq.heappush(self._late, (now + disturbed.arrives, self._arrivals, request))
             return disturbed.reply({})
+        reply = self._answer(request, now)
+        return reply if disturbed is None else disturbed.over(reply)
+
+    def _answer(self, request: Request, now: int) -> Reply:
+        floor = self._floor
         found = self._table.find(request.mount, request.method, request.path)
         if found is None:
             return _refused(Refusal("404000", "Url Not Found", 404), {})
@@ -80,10 +90,9 @@ class Exchange:
                 raise throttled()
             self._admit(route, request, now)
             payload = {"code": OK, "data": route.answer(request, values)}
-            reply = Reply(payload=payload, headers=pool.headers(now))
+            return Reply(payload=payload, headers=pool.headers(now))
         except Refusal as no:
-            reply = _refused(no, pool.headers(now))
-        return reply if disturbed is None else disturbed.over(reply)
+            return _refused(no, pool.headers(now))
 
     def _admit(self, route: Route, request: Request, now: int) -> None:
         if route.permission:
@@ -122,7 +131,7 @@ class Exchange:
                     self._stream.mark(tape)
             case BookSeen():
                 before = tape.book
-                tape.saw_book(event)
+                tape.saw_book(event, now)
                 self._stream.book(tape, before, event)
                 floor.trading.booked(symbol, now)
             case MarkSeen():
@@ -210,6 +219,8 @@ class Exchange:
         now += self.faults.skew
         if self._due and self._due[0][0] <= now:
             self._fundings(now)
+        while self._late and self._late[0][0] <= now:
+            self._answer(heapq.heappop(self._late)[2], now)
         self._stream.advance(now)
         self._floor.outlet.advance(now)
 
@@ -218,6 +229,8 @@ class Exchange:
         found = [at for at in (self._stream.due(), self._floor.outlet.due()) if at is not None]
         if self._due:
             found.append(self._due[0][0])
+        if self._late:
+            found.append(self._late[0][0])
         return min(found) - self.faults.skew if found else None
 
     # sockets

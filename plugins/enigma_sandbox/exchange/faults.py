@@ -10,6 +10,7 @@ What = Literal[
     "latency",  # the answer takes `ms`
     "timeout",  # it is done, and the answer never arrives
     "drop",  # it is not done, and no answer arrives
+    "arrives",  # it is done only after `ms`, and no answer arrives
     "error",  # not done: HTTP `status` with KuCoin's `code` and `text`
     "error_after",  # done, and then that answer
     "html",  # done or not (`done`), and an HTML page with `status`

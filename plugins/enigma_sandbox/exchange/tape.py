@@ -35,7 +35,7 @@ CODES = {
 }
 """Of candle topics, in minutes."""
 _MONDAY = 4 * DAY
-_ROLL = 4096
+_ROLL = 512
 _DEEP = 1_000_000_000
 
 Level = list[float]
@@ -85,6 +85,7 @@ class Tape:
         self.slippage = slippage
         self.instrument = self._instrument()
         self.book: BookSeen | None = None
+        self._book_at = 0
         self.marked = False
         """Mark prices are given; else the last price is the mark."""
         self.trades: deque[TradeSeen] = deque(maxlen=100)
@@ -98,6 +99,7 @@ class Tape:
         self._past = np.zeros((0, 6))
         self._tail: list[list[float]] = []
         self.forming: dict[int, Forming] = {}
+        self._day: tuple[int, tuple[float, float, float, float, float]] | None = None
         if history is not None and len(history):
             self.minutes = _minutes(history)
             self._past = np.column_stack(
@@ -166,8 +168,9 @@ class Tape:
 
     # the book
 
-    def saw_book(self, book: BookSeen) -> None:
+    def saw_book(self, book: BookSeen, now: int) -> None:
         self.book = book
+        self._book_at = now
         self._bids = self._asks = None
         if not self.state.last and book.bids and book.asks:
             self.saw_price(book.ts, (book.bids[0][0] + book.asks[0][0]) / 2)
@@ -179,7 +182,7 @@ class Tape:
     def levels(self, side: Side, now: int, max_age: int) -> list[Level]:
         """What someone who buys (+1) or sells (-1) can take, best first: the book, or the last price slipped if none is fresh."""
         book = self.book
-        if book is not None and now - book.ts <= max_age:
+        if book is not None and now - self._book_at <= max_age:
             found = self._asks if side > 0 else self._bids
             if found is None:
                 found = self._lots(book.asks if side > 0 else book.bids)
@@ -195,7 +198,7 @@ class Tape:
     def told(self, side: Side, now: int, max_age: int) -> list[Level]:
         """The levels as they are told: as the last book had them, whatever was taken since."""
         book = self.book
-        if book is not None and now - book.ts <= max_age:
+        if book is not None and now - self._book_at <= max_age:
             return self._lots(book.asks if side > 0 else book.bids)
         return [list(level) for level in self.levels(side, now, max_age)]
 
@@ -328,14 +331,19 @@ class Tape:
         self.forming[minutes] = forming
 
     def day(self, now: int) -> tuple[float, float, float, float, float]:
-        """Of the last 24 h: first, high and low price, turnover in quote currency, volume in base currency."""
+        """Of the last 24 h: first, high and low price, turnover in quote currency, volume in base currency; anew each minute."""
+        if self._day is None or self._day[0] != now // MINUTE:
+            self._day = now // MINUTE, self._of_day(now)
+        first, high, low, turnover, volume = self._day[1]
+        last = self.state.last
+        return first, max(high, last), min(low, last), self.state.turnover or turnover, volume
+
+    def _of_day(self, now: int) -> tuple[float, float, float, float, float]:
         rows = self._rows(now - DAY, None, self.minutes) if self.minutes else np.zeros((0, 6))
         if not len(rows):
             last = self.state.last
-            return last, last, last, self.state.turnover or 0.0, 0.0
-        turnover = self.state.turnover
-        if turnover is None:
-            turnover = float((rows[:, 4] * rows[:, 5]).sum())
+            return last, last, last, 0.0, 0.0
+        turnover = float((rows[:, 4] * rows[:, 5]).sum())
         return float(rows[0, 1]), float(rows[:, 2].max()), float(rows[:, 3].min()), turnover, float(rows[:, 5].sum())
 
 
