@@ -282,7 +282,9 @@ def _banner(out: Console, started: RunStarted) -> None:
                 "market": started.market,
                 "symbols": ", ".join(started.symbols),
                 "strategy": f"{started.strategy}, signals on {started.timeframe}",
-                "equity": display.amount(started.equity) if started.recovered or started.mode == "paper" else "as the exchange has it",
+                "equity": display.amount(started.equity)
+                if started.recovered or started.mode == "paper"
+                else "as the exchange has it",
                 "account": f"goes on from an earlier run{held}" if started.recovered else "begins now",
                 "kept in": started.home,
             },
