@@ -82,6 +82,7 @@ class FakeExchange:
         self.calls: list[tuple[float, str, Any]] = []
         self.cross: set[str] = set()
         self.closed: set[str] = set()
+        self.may_withdraw = False
         self.skew = 0
         self.rows: list[Settled] = []
         self.moves: list[Moved] = []
@@ -361,7 +362,8 @@ class FakeExchange:
         return await self._call("moved", since, lambda: [m for m in self.moves if m.ts >= since])  # type: ignore[no-any-return]
 
     async def rights(self) -> KeyRights:
-        return KeyRights(trade=True, withdraw=False, transfer=False)
+        may = KeyRights(trade=True, withdraw=self.may_withdraw, transfer=False, addresses=("203.0.113.7",))
+        return await self._call("rights", None, lambda: may)  # type: ignore[no-any-return]
 
     async def listed(self) -> Mapping[str, Listed]:
         return await self._call(  # type: ignore[no-any-return]

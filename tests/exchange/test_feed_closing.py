@@ -158,6 +158,15 @@ def test_after_an_interruption_one_that_stays_silent_holds_the_others_up_for_a_w
     assert [ts for ts, _ in told(bars.closed(now + CATCHING_UP))] == [T0, T0 + BAR, T0 + 2 * BAR]
 
 
+def test_one_that_cannot_be_had_by_rest_holds_nobody_up_though_the_stream_is_gone():
+    bars = closing(A, B)
+    bars.down()
+    now = T0 + GRACE
+    answer(bars, now, skip=(B,))
+    assert bars.closed(now + CATCHING_UP - 1) == []
+    assert told(bars.closed(now + CATCHING_UP)) == [(T0, (A,))]
+
+
 def test_failures_are_not_asked_again_at_once():
     bars = closing()
     now, times = T0 + GRACE, []

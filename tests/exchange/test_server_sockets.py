@@ -34,7 +34,7 @@ def calm(exchange: Local) -> Iterator[None]:
 @asynccontextmanager
 async def connected(exchange: Local, kind: str = "public") -> AsyncIterator[ClientConnection]:
     address = await asyncio.to_thread(exchange.token, kind)
-    async with connect(f"{address}&connectId=c1") as client:
+    async with connect(f"{address}&connectId=c1", close_timeout=0.2) as client:
         assert json.loads(await client.recv()) == {"id": "c1", "type": "welcome"}
         yield client
 

@@ -34,6 +34,22 @@ def test_the_first_start_takes_over_the_balance_as_it_is_there() -> None:
     live(scene)
 
 
+def test_a10_nothing_is_entered_before_the_key_is_known_to_do_nothing_but_trade() -> None:
+    async def scene() -> None:
+        desk = LiveDesk()
+        desk.exchange.next("rights", "dropped", "dropped", "dropped")
+        await desk.start()
+        assert "could not be read" in desk.book.blocked(BTC)
+        await desk.until(lambda: not desk.book.blocked(BTC), 130)
+        worse = LiveDesk()
+        worse.exchange.may_withdraw = True
+        await worse.start()
+        assert "withdraw" in worse.book.blocked(BTC)
+        await worse.stop()
+
+    live(scene)
+
+
 def test_the_books_cash_is_the_exchanges_wallet_after_trades() -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()

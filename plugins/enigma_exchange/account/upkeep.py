@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
+from enigma_core import guards
 from enigma_core.book import Book
 from enigma_core.model import Funded, Instrument, Transferred, money
 from enigma_core.parts import Command, Ports, Report
@@ -68,6 +69,7 @@ class Upkeep:
         self._funded: dict[str, int] = {}
         self._moved = 0
         self._booked: set[str] = set()
+        self._proven = False
         self._first = ports.since
         self.opened = bool(ports.since)
         """The account's first balance is in the book."""
@@ -109,6 +111,19 @@ class Upkeep:
             elif before is not None and (now.tick, now.lot) != (before.instrument.tick, before.instrument.lot):
                 log.warning("%s: its tick is %s and its lot %s from now on", symbol, now.tick, now.lot)
             self._blocks.set(symbol, "contract", text)
+
+    async def rights(self) -> None:
+        """With real money, nothing is entered before the key is known to trade and do nothing else."""
+        if self._ports.mode != "live" or self._proven:
+            return
+        try:
+            may = await self._ask(self._api.rights())
+        except ExchangeError as error:
+            self._blocks.set("", "rights", f"what the key may do could not be read: {error}")
+            return
+        refused, _ = guards.rights(trade=may.trade, withdraw=may.withdraw, transfer=may.transfer, addresses=may.addresses)
+        self._proven = not refused
+        self._blocks.set("", "rights", "; ".join(refused))
 
     def recently_isolated(self, symbol: str) -> bool:
         return self._now() - self._isolated.get(symbol, -math.inf) <= 2 * self._timing.balance

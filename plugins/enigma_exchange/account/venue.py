@@ -721,6 +721,7 @@ class LiveAccount:
     async def _upkeep(self) -> None:
         await self.upkeep.clock()
         await self.upkeep.listed()
+        await self.upkeep.rights()
         for symbol in self._ports.instruments:
             await self.upkeep.margin_mode(symbol)
         await self.upkeep.funding()
