@@ -220,7 +220,8 @@ class Closing:
         if all(resolved):
             return True
         if self._down:
-            return False
+            # while nobody answers at all, no moment is over
+            return any(resolved) and now >= self._heard + CATCHING_UP
         if now >= (moment + PATIENCE if moment > self._resumed else max(self._resumed, self._heard) + CATCHING_UP):
             return True
         # who was not there the last time is not waited for, unless all were

@@ -132,10 +132,13 @@ class Line:
         wire = self._wire
         if wire is None or not self.up:
             return
-        for batch in frames([topic for topic in topics if topic in self.topics]):
-            self._number += 1
-            await self._send(wire, subscription(str(self._number), batch, private=self._private, leave=True))
-            await self._subscribe(wire, batch)
+        try:
+            for batch in frames([topic for topic in topics if topic in self.topics]):
+                self._number += 1
+                await self._send(wire, subscription(str(self._number), batch, private=self._private, leave=True))
+                await self._subscribe(wire, batch)
+        except Exception as error:  # noqa: BLE001 - the line is broken, as whoever reads from it will find
+            logger.debug("the line broke while subscribing again: %s", error)
 
     # one connection
 
