@@ -143,8 +143,26 @@ def _venue_cancels(world: World, values: dict[str, Any]) -> None:
 
 def _another(world: World, values: dict[str, Any]) -> None:
     """An engine on another host trades this account."""
+    client = f"enigma-{'z' * 20}{world.events:06d}"
     symbol = values["symbol"]
-    _foreign(world, symbol, _trade(world, symbol, Decimal(2), reduces=False, client=f"enigma-{'z' * 20}{world.events:06d}"))
+    if world.truth.held(symbol) or world.truth.our_live(symbol):
+        # beside a position of ours it is an order that rests
+        line = world.prices.lines[symbol]
+        price = world.prices.instruments[symbol].price(line.price * 0.96)
+        body = {
+            "clientOid": client,
+            "symbol": _code(world, symbol),
+            "side": "buy",
+            "type": "limit",
+            "price": format(price, "f"),
+            "size": 1,
+            "leverage": 5,
+            "marginMode": "ISOLATED",
+        }
+        world.by_hand("POST", "/api/v1/orders", body=body)
+        world.witness.must_halt = "another engine trades this account"
+        return
+    _foreign(world, symbol, _trade(world, symbol, Decimal(2), reduces=False, client=client))
     if world.scenario.weather == "single":
         # an order that fills at once is known by what the private stream says of it alone
         world.witness.must_halt = "another engine trades this account"
