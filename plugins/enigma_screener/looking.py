@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from enigma_core.deciding import Decider, leverage_for
+from enigma_core.errors import EnigmaError
 from enigma_core.gating import ask_account, ask_market
 from enigma_core.model import Instrument, Side, Signal
 from enigma_core.parts import Account, Listing
@@ -15,6 +17,9 @@ from enigma_screener.ranking import Opportunity, rank
 
 COOLDOWN = "cooldown"
 """The part whose refusal is a cool-down, whatever it is called in the configuration."""
+
+
+log = logging.getLogger("enigma.screener")
 
 
 class Look:
@@ -92,6 +97,17 @@ class Look:
             leverage=leverage_for(atr / price, self.plan.leverage, self.instruments[evaluation.symbol]),
             stop=math.nan,
         )
+
+
+def traded_as(plan: Plan, listings: Iterable[Listing]) -> dict[str, Instrument]:
+    """The instruments of `listings`; a market whose contract cannot be had is left out, and that is said in the log."""
+    found = {}
+    for listing in listings:
+        try:
+            found[listing.symbol] = plan.instrument(listing.symbol)
+        except EnigmaError as error:
+            log.warning("the screener leaves %s out: %s", listing.symbol, error)
+    return found
 
 
 def _facts(evaluation: Evaluation, listing: Listing) -> tuple[float, float, float, float]:

@@ -12,7 +12,7 @@ from enigma_core.errors import ConfigError, DataError
 from enigma_core.parts import Account, Feed, Listing
 from enigma_core.plan import Plan
 from enigma_core.timeframes import milliseconds
-from enigma_screener.looking import Look
+from enigma_screener.looking import Look, traded_as
 from enigma_screener.ranking import Bounds, Scan, ranked, universe
 from enigma_screener.watching import Rewound, Streamed, watch
 
@@ -28,8 +28,10 @@ class Standing:
             raise ConfigError("a scan needs a feed: name one, such as {'use': 'synthetic'}")
         self.plan = plan
         self.feed: Feed = plan.feed
-        self.listings = _named(self.feed, named) if named else listed(self.feed, bounds)
-        instruments = {one.symbol: plan.instrument(one.symbol) for one in self.listings}
+        listings = _named(self.feed, named) if named else listed(self.feed, bounds)
+        # one that was asked for by name is not left out in silence
+        instruments = {one.symbol: plan.instrument(one.symbol) for one in listings} if named else traded_as(plan, listings)
+        self.listings = tuple(one for one in listings if one.symbol in instruments)
         self.account = account or Book(plan.account.equity, instruments)
         self.watch: Streamed | Rewound = watch(self.feed, plan, self.listings)
         self._look = Look(plan, instruments)

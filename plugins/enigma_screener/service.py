@@ -78,6 +78,7 @@ class Screener(Service, frozen=True, kw_only=True, dict=True):
 
     async def _watch(self, desk: Desk) -> None:
         """Scan the markets that are listed now, until it is time to list them anew."""
+        from enigma_screener.looking import Look, traded_as
         from enigma_screener.watching import watch
 
         feed = desk.plan.feed
@@ -86,6 +87,8 @@ class Screener(Service, frozen=True, kw_only=True, dict=True):
             # what a feed has worked out so far belongs to the run's thread, and this one is read in another
             feed = msgspec.structs.replace(feed)
         listings = universe(await asyncio.to_thread(feed.listings), self.bounds)
+        instruments = {**await asyncio.to_thread(traded_as, desk.plan, listings), **desk.instruments}
+        listings = tuple(one for one in listings if one.symbol in instruments)
         # what the run trades is scored already
         beside = watch(feed, desk.plan, [one for one in listings if one.symbol not in desk.instruments], GRACE)
         following = asyncio.create_task(beside.follow())
@@ -94,7 +97,7 @@ class Screener(Service, frozen=True, kw_only=True, dict=True):
             look = None
             while time.monotonic() < over:
                 if look is None or look.plan is not desk.plan:
-                    look = await _look(desk.plan, listings, desk)
+                    look = Look(desk.plan, instruments)
                 if following.done():
                     following.result()
                 if (now := desk.now()) <= 0:
@@ -128,16 +131,6 @@ class ScreenerUniverse(Universe, frozen=True, kw_only=True):
 
         bounds = Bounds(most=self.most, min_turnover=self.min_turnover, max_spread=self.max_spread, quote=self.quote)
         return scanned(plan, bounds, self.top, since, tell)
-
-
-async def _look(plan: Plan, listings: Sequence[Listing], desk: Desk) -> Look:
-    from enigma_screener.looking import Look
-
-    known = dict(desk.instruments)
-    for listing in listings:
-        if listing.symbol not in known:
-            known[listing.symbol] = await asyncio.to_thread(plan.instrument, listing.symbol)
-    return Look(plan, known)
 
 
 async def _scan(look: Look, listings: Sequence[Listing], beside: Streamed | Rewound, desk: Desk, now: int) -> Scan:

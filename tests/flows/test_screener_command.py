@@ -118,6 +118,7 @@ def test_an_account_of_another_market_is_not_taken_for_this_ones(nowhere: Path) 
         (("--feed", "nothing"), "no installed plugin offers a feed 'nothing'"),
         (("--set", "services.screener.max_spread=-1"), "services.screener.max_spread"),
         (("-p", "NOPE"), "-p NOPE: the feed has no such symbol"),
+        (("-p", "NOPE/USDT:USDT"), "NOPE/USDT:USDT: the synthetic market does not list it"),
         (("--set", "services.screener.quote=USDC"), "none is an active USDC perpetual"),
         (("--data", "missing"), "missing"),
     ],

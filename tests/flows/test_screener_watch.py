@@ -14,7 +14,7 @@ from enigma_core.book import Book
 from enigma_core.errors import DataError
 from enigma_core.live import LiveEvaluator, bar_at
 from enigma_core.market import BarsClosed, BookSeen, MarketEvent
-from enigma_core.model import Candles
+from enigma_core.model import Candles, Instrument
 from enigma_core.parts import Listing, Ports
 from enigma_core.plan import Costs, Plan
 from enigma_core.scoring import Evaluation
@@ -224,6 +224,22 @@ def test_what_fails_is_told_on_the_board_and_does_not_end_the_run() -> None:
     served(service, desk, lambda: bool(service.board.trouble))
     assert service.board.trouble == "the exchange does not answer"
     assert service.board.scan is None
+
+
+def test_a_market_whose_contract_cannot_be_had_is_left_out() -> None:
+    class Strange(Given, frozen=True, kw_only=True):
+        name = "strange"
+
+        def instrument(self, symbol: str) -> Instrument:
+            if symbol == "SOL/USDT:USDT":
+                raise DataError(f"{symbol}: its contract has no tick")
+            return INSTRUMENTS[symbol]
+
+    desk = ScoringDesk(msgspec.structs.replace(PLAN, feed=Strange(candles=MARKETS, instruments=INSTRUMENTS)))
+    service = Screener()
+    served(service, desk, lambda: service.board.scan is not None)
+    assert service.board.scan is not None
+    assert service.board.scan.universe == 2
 
 
 def test_a_changed_gate_counts_from_the_next_scan() -> None:
