@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from enigma_core import chance
-from enigma_core.model import Purpose, StateSet, StreakReset
+from enigma_core.model import Fill, Purpose, StateSet, StreakReset
 from enigma_core.parts import Algorithm
 from enigma_core.plan import LeverageRule, Plan, Risk, Timeframes
 from enigma_core.shells import desk as desk_module
@@ -337,7 +337,7 @@ async def _again(world: World) -> None:
         # a bar that closes meanwhile may well be entered on
         await world.tell(lambda ts: StateSet(ts=ts, state="REDUCE_ONLY", reason="before the end"))
     await asyncio.sleep(6.0)
-    before = Counter(world.witness.counts)
+    before, done, written = Counter(world.witness.counts), world.there(), len(world.witness.kept)
     first = world.current
     first.stop.set()
     for _ in range(200):
@@ -349,7 +349,10 @@ async def _again(world: World) -> None:
         return
     await asyncio.sleep(1.0)
     world.witness.now = world.loop.time()
-    for kind in ("Fill", "Transferred", "OrderFound", "ExternalSeen"):
+    late = [r.id for r in world.witness.kept[written:] if isinstance(r, Fill) and r.ts < done - 1000]
+    if late:
+        world.witness.fail("INV-23", f"fills {', '.join(late)} had happened long before, and were told after a restart in calm")
+    for kind in ("Transferred", "OrderFound", "ExternalSeen"):
         if world.witness.counts[kind] != before[kind]:
             world.witness.fail("INV-23", f"a restart in calm led to {kind} where nothing had happened")
     await _agree(world, 10.0)

@@ -18,6 +18,9 @@ T = TypeVar("T")
 PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between attempts to reach an exchange that does not answer."""
 
+LONGEST_DENIED = 10.0
+"""Seconds between two looks whether a key that was refused works again, at most."""
+
 
 class Asking:
     """Makes requests; raises `ExchangeError` and nothing else. `publish` is called when a block has come or gone."""
@@ -81,7 +84,8 @@ class Asking:
     def _deny(self, denied: Denied) -> None:
         """The key is refused: everything waits longer and longer, so that nobody is hammered."""
         self._denials += 1
-        pause = PATIENCE[min(self._denials, len(PATIENCE)) - 1] * 2
+        # a position may wait for the key to be mended without a stop: once in a while is no hammering
+        pause = min(PATIENCE[min(self._denials, len(PATIENCE)) - 1] * 2, LONGEST_DENIED)
         self._quiet_until = max(self._quiet_until, self.now() + pause)
         if not self._blocks.has("", "denied"):
             log.error("the exchange refuses the key: %s", denied)
