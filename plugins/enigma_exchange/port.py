@@ -202,7 +202,7 @@ class Account(Protocol):
     whatever it cannot answer it raises."""
 
     async def place(self, order: Placing) -> str:
-        """Send an order; the exchange's id of it. `Known`, `Refused`, `Throttled`, `Denied` and `Unclear` say what else came of it."""
+        """Send an order; the exchange's id of it. `Known`, `Refused`, `Throttled`, `Denied`, `Unclear` say what else came of it."""
         ...
 
     async def cancel(self, symbol: str, venue_id: str = "", client_id: str = "", *, stop: bool = False) -> None:

@@ -307,6 +307,31 @@ def test_x12_a_429_slows_down_what_comes_after_it() -> None:
     at(scene)
 
 
+def test_x12_an_entry_that_finds_no_room_in_the_quota_is_not_sent_late() -> None:
+    async def scene(there: Kucoin, account: KucoinAccount) -> None:
+        await account.time()
+        assert account._trading is not None
+        account._trading.futures.throttled(5.0)
+        with pytest.raises(Throttled):
+            await account.place(placing())
+        await asyncio.sleep(0.1)
+        assert there.count("POST", "/api/v1/orders") == 0
+
+    at(scene)
+
+
+def test_x30_a_clock_that_has_jumped_is_set_with_the_first_request_that_is_refused_for_it() -> None:
+    async def scene(there: Kucoin, account: KucoinAccount) -> None:
+        await account.time()
+        there.answers["GET", "/api/v1/positions"] = (400, {"code": "400002", "msg": "KC-API-TIMESTAMP Invalid"})
+        before = there.count("GET", "/api/v1/timestamp")
+        with pytest.raises(Unclear):
+            await account.held()
+        assert there.count("GET", "/api/v1/timestamp") == before + 1
+
+    at(scene)
+
+
 def test_orders_behind_each_other_are_found_on_every_page() -> None:
     async def scene(there: Kucoin, account: KucoinAccount) -> None:
         there.paged("/api/v1/stopOrders", [ORDER], [{**ORDER, "id": "2", "clientOid": "enigma-b"}])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -20,6 +20,15 @@ from enigma_exchange.quota import Lane, Quota, weight
 
 SPOT_LIMIT = 4000.0
 """Weight that KuCoin allows the pool of the spot host within 30 s."""
+
+
+TIMESTAMP = "400002"
+"""A request's time is too far from the exchange's."""
+
+WAITS: Mapping[Lane, float] = {Lane.EXIT: 60.0, Lane.ORDER: 2.0, Lane.ACCOUNT: 30.0, Lane.MARKET: 60.0}
+"""Seconds for which a request may wait for its quota. An entry that waited long would be another one."""
+
+log = logging.getLogger(__name__)
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -72,7 +81,11 @@ class Caller:
     async def call(self, lane: Lane, method: str, path: str, request: Callable[[], Awaitable[Any]], *, spot: bool = False) -> Any:
         """What `request` answers. It is made when the quota lets it, `lane` first come first."""
         quota = self.spot if spot else self.futures
-        await quota.take(lane, weight(method, path))
+        try:
+            async with asyncio.timeout(WAITS[lane]):
+                await quota.take(lane, weight(method, path))
+        except TimeoutError:
+            raise Throttled("the quota leaves no room for it now") from None
         try:
             async with asyncio.timeout(2 * self._timeout):
                 answer = await request()
@@ -80,11 +93,21 @@ class Caller:
             raise Unclear("it was not answered in time") from None
         except Exception as error:  # noqa: BLE001 - whatever it is, its meaning is looked up
             found = outcome(error, self._after())
+            if found.code == TIMESTAMP:
+                await self._set_clock()
             if isinstance(found, Throttled) and found.code in ("429000", "200002"):
                 quota.throttled(found.after)
             raise found from None
         self._headers(quota)
         return answer
+
+    async def _set_clock(self) -> None:
+        """Requests are signed with the exchange's time; the clock here has jumped."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self.client.load_time_difference()
+        except Exception as error:  # noqa: BLE001 - the next request tries it again
+            log.warning("the exchange's clock could not be read: %s", outcome(error))
 
     def _headers(self, quota: Quota) -> None:
         """Others may draw on the same pool."""
