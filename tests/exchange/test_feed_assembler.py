@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kucoin_messages import BAR, T0, candle, contract, depth, listing, marks, match, message
 
-from enigma_core.market import BarsClosed, BookSeen, FundingSeen, MarkSeen, TickerSeen, TradeSeen
+from enigma_core.market import BarsClosed, BookSeen, FundingSeen, Market, MarkSeen, TickerSeen, TradeSeen
 from enigma_exchange.contracts import contracts_of
 from enigma_exchange.stream import data
 from enigma_exchange.stream.assembler import AGAIN, STALE_BOOK, STALE_MARK, Assembler, Depths, Marks
 from enigma_exchange.stream.closing import GRACE, PATIENCE, Asked, Row
+from enigma_plugins.gates.spread import Spread
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 START = T0 - BAR + 10_000
@@ -223,6 +224,9 @@ def test_x14_a_book_that_nobody_can_tell_of_is_emptied_so_that_no_spread_passes(
             one.failed(wanted, now)
         told += of(one.events(now, now), BookSeen)
     assert [(book.bids, book.asks) for book in told] == [((), ())]
+    market = Market(BTC)
+    market.see(told[0])
+    assert not Spread().passes(market.spread)
 
 
 def change(sequence: int, price: float, side: str, size: int):

@@ -11,6 +11,7 @@ from kucoin_messages import BAR, T0
 
 from enigma_core.market import BarsClosed
 from enigma_exchange.stream.closing import CATCHING_UP, GAP, GRACE, PATIENCE, Asked, Closing, Row
+from enigma_plugins.feeds.csv import Csv
 
 A, B = "A/USDT:USDT", "B/USDT:USDT"
 
@@ -113,6 +114,27 @@ def test_x17_holes_between_bars_are_seen_at_once():
     bars.answered(asked, [row(T0 - BAR), row(T0 + 2 * BAR)], T0 + 3 * BAR + GRACE)
     assert told(bars.closed(T0 + 3 * BAR + GRACE)) == [(T0, (A,)), (T0 + 3 * BAR, (A,))]
     assert bars.counts.gaps == 2
+
+
+def test_x17_a_recorded_series_keeps_its_holes(market_data):
+    recorded = Csv(data=str(market_data / "candles" / "gaps" / "ADABTC-5m.csv.gz"))
+    (symbol,) = recorded.symbols()
+    candles = recorded.history(symbol, "5m")
+    rows = [Row(*(float(c[i]) if n else int(c[i]) for n, c in enumerate(columns(candles)))) for i in range(len(candles))]
+    first, last = int(candles.ts[0]), int(candles.ts[-1])
+    bars = Closing(BAR, {symbol: first - BAR}, {symbol: 1.0}, first)
+    now = last + BAR + GRACE
+    while wanted := bars.wanted(now):
+        for asked in wanted:
+            bars.answered(asked, [each for each in rows if asked.start <= each.ts < asked.end], now)
+    given = [bar for event in bars.closed(now) for bar in event.bars.values()]
+    assert [bar.ts for bar in given] == candles.ts.tolist()
+    assert [bar.close for bar in given] == candles.close.tolist()
+    assert bars.counts.gaps == (last - first) // BAR + 1 - len(candles) > 0
+
+
+def columns(candles):
+    return candles.ts, candles.open, candles.high, candles.low, candles.close, candles.volume
 
 
 def test_a_symbol_that_had_no_bar_the_last_time_holds_nobody_up():
