@@ -33,6 +33,7 @@ def schema(catalogue: Catalogue) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "$schema": {"type": "string"},
         "mode": {"enum": ["paper", "live"], "default": "paper", "description": "paper trades with nobody; live needs a venue"},
+        "sandbox": {"type": "boolean", "default": False, "description": "live trading is rehearsed on a local exchange"},
         "strategy": {"type": "string", "default": "default", "description": "a file of strategies/ laid over this one"},
     }
     universes = [_used(offer, definitions, must=True) for offer in catalogue.parts("universe").values()]

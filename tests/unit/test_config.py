@@ -104,6 +104,7 @@ def test_command_line_beats_environment_beats_strategy_beats_file_beats_defaults
 def test_every_own_name_of_the_environment_reaches_its_setting(name: str) -> None:
     values = {"BOT_MODE": "paper", "TRADING_SYMBOLS": "ETH/USDT:USDT", "SYMBOLS": "ETH/USDT:USDT", "PRIMARY_TIMEFRAME": "15m"}
     values |= {"SECONDARY_TIMEFRAME": "4h", "MAX_CONSECUTIVE_LOSSES": "2", "LEVERAGE_MAX": "3", "MAX_POSITIONS": "4"}
+    values["KUCOIN_SANDBOX"] = "true"
     tree = load(env={name: values.get(name, "0.5")})
     resolve(tree, CATALOGUE)
     assert tree.origin(OWN_NAMES[name]) == name

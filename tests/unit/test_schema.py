@@ -108,7 +108,7 @@ def test_the_shipped_configuration_names_every_built_in_part_and_marks_what_is_o
         parts = {name for name, offer in CATALOGUE.parts(kind).items() if issubclass(offer.part, CLASSES.get(section, Part))}
         assert parts == shipped[section].keys(), section
     off = {name for section in MANY for name, entry in shipped[section].items() if entry.get("enabled") is False}
-    assert off == {"rsi", "cmf", "atr_stop", "milestones", "apprise"}
+    assert off == {"rsi", "cmf", "atr_stop", "milestones", "apprise", "screener"}
 
 
 @pytest.mark.parametrize("strategy", sorted(path.stem for path in (ROOT / "strategies").glob("*.yaml")))
