@@ -25,6 +25,7 @@ from enigma_plugins.gates.circuit_breaker import CircuitBreaker
 from enigma_plugins.gates.confidence import Confidence
 from enigma_plugins.gates.confluence import Confluence
 from enigma_plugins.gates.cooldown import Cooldown
+from enigma_plugins.gates.day_risk import DayRisk
 from enigma_plugins.gates.drawdown import Drawdown
 from enigma_plugins.gates.exposure import Exposure
 from enigma_plugins.gates.liquidation_buffer import LiquidationBuffer
@@ -40,6 +41,7 @@ SYMBOL = "BTC/USDT:USDT"
 MARKET_GATES: tuple[type[MarketGate], ...] = (Score, Confluence, Confidence, Alignment, Trend, Spread, Liquidity, Veto)
 ACCOUNT_GATES: tuple[type[AccountGate], ...] = (
     Drawdown,
+    DayRisk,
     CircuitBreaker,
     Cooldown,
     MaxPositions,
@@ -68,6 +70,12 @@ class Books:
 
     def holds(self, symbol: str) -> bool:
         return symbol in self.held
+
+    def open_risk(self, fee: Decimal) -> Decimal:
+        return Decimal(0)
+
+    def blocked(self, symbol: str) -> str:
+        return ""
 
     def last_exit(self, symbol: str) -> int | None:
         return self.exits.get(symbol)
