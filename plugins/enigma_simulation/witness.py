@@ -393,7 +393,10 @@ class Witness:
     def after_cancel(self, before: set[str]) -> None:
         """A cancel of ours has been done: nobody may have lost his stop by it."""
         for symbol in before:
-            own = self._own(symbol)
+            own, lot = self._own(symbol), self.account.lots.get(symbol)
+            if lot is not None and abs(own) > lot.quantity:
+                # what has only just filled is nobody's fault yet
+                own = lot.quantity if own > 0 else -lot.quantity
             if own and not self.truth.covered(symbol, own) and not self._leaving(symbol):
                 self.fail("INV-13", f"{symbol}: the stop was cancelled before another was there", once=f"naked {symbol} {self.now}")
 
