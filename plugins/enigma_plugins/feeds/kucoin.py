@@ -154,7 +154,9 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
             raise DataError(f"the feed kucoin streams bars of {self.timeframe}, not of {timeframe}: set feed.timeframe to it")
         if not symbols:
             raise DataError("the feed kucoin was asked for no symbols")
-        contracts = {symbol: await asyncio.to_thread(self._contract, symbol) for symbol in symbols}
+        # the first marks are told as being of now
+        await asyncio.to_thread(self._read)
+        contracts = {symbol: self._contract(symbol) for symbol in symbols}
         length = milliseconds(timeframe)
         public = self._public.sibling()
         try:
