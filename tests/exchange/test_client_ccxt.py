@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -87,7 +88,7 @@ def test_the_market_is_read_in_every_way(exchange: Local) -> None:
                 length = client.parse_timeframe(timeframe) * 1000
                 candles = await client.fetch_ohlcv(SYMBOL, timeframe, limit=count)
                 assert count - 1 <= len(candles) <= count + 1
-                assert {b[0] - a[0] for a, b in zip(candles, candles[1:], strict=False)} <= {length}
+                assert {b[0] - a[0] for a, b in itertools.pairwise(candles)} <= {length}
                 assert now - candles[-1][0] < length + 2_000
                 assert all(low <= min(o, c) <= max(o, c) <= high for _, o, high, low, c, _ in candles)
             since = int(now) - 3 * 3_600_000

@@ -177,7 +177,7 @@ def test_the_sdk_hears_its_own_orders(client: Any, exchange: Local) -> None:
     service = client.ws_service().new_futures_private_ws()
     service.start()
     try:
-        # its streams of all orders and all positions look a push up by the topic without a symbol, and KuCoin's own examples have one
+        # its streams of all orders and positions look a push up by a topic without symbol; KuCoin's own examples have one
         service.order(XBT, lambda topic, subject, data: heard.put((f"order {data.type.value}", data)))
         service.position(XBT, lambda topic, subject, data: heard.put((subject, data)))
         service.balance(lambda topic, subject, data: heard.put((subject, data)))

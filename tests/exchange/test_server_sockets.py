@@ -47,6 +47,12 @@ async def said(client: ClientConnection, kind: str, within: float = 10.0) -> dic
             return frame
 
 
+async def forever(client: ClientConnection, quiet: float) -> None:
+    """Read until there is nothing for `quiet` seconds."""
+    while True:
+        await asyncio.wait_for(client.recv(), quiet)
+
+
 async def ask(client: ClientConnection, topic: Any, kind: str = "subscribe", **more: Any) -> None:
     await client.send(json.dumps({"id": "7", "type": kind, "topic": topic, "response": True, **more}))
 
@@ -205,16 +211,14 @@ def test_buttons_reach_the_sockets(exchange: Local) -> None:
             await asyncio.to_thread(exchange.press, "stall")
             # what was on its way comes; then there is silence, and a ping is answered all the same
             with pytest.raises(TimeoutError):
-                while True:
-                    await asyncio.wait_for(client.recv(), 1.2)
+                await forever(client, 1.2)
             await client.send('{"id":"1","type":"ping"}')
             await said(client, "pong")
             await asyncio.to_thread(exchange.press, "stall", on=False)
             await said(client, "match")
             await asyncio.to_thread(exchange.press, "drop_sockets")
             with pytest.raises(ConnectionClosed):
-                while True:
-                    await asyncio.wait_for(client.recv(), 5)
+                await forever(client, 5)
 
     asyncio.run(run())
 
