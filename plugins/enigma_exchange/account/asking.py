@@ -43,10 +43,14 @@ class Asking:
         """Seconds for which nothing should be asked."""
         return max(0.0, self._quiet_until - self.now())
 
-    async def look(self, asking: Awaitable[T]) -> T:
+    async def look(self, asking: Coroutine[Any, Any, T]) -> T:
         """One look."""
-        if (pause := self.pause) > 0:
-            await asyncio.sleep(pause)
+        try:
+            if (pause := self.pause) > 0:
+                await asyncio.sleep(pause)
+        except asyncio.CancelledError:
+            asking.close()
+            raise
         return await self.answer(asking)
 
     async def do(self, doing: Coroutine[Any, Any, T]) -> T:

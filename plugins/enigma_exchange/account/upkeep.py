@@ -33,7 +33,7 @@ LATE = 900_000
 class Asking(Protocol):
     """How a look is made: it may be slowed down, and raises `ExchangeError` alone."""
 
-    async def __call__(self, asking: Awaitable[T], /) -> T: ...
+    async def __call__(self, asking: Coroutine[Any, Any, T], /) -> T: ...
 
 
 class Doing(Protocol):

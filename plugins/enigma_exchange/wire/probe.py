@@ -24,6 +24,9 @@ from enigma_exchange.wire.kucoin import KucoinAccount
 
 Say = Callable[[str], None]
 
+SETTLES = 3.0
+"""Seconds that the stream is given to come up, and to push what there is."""
+
 FAR = Decimal("0.8")
 """Of the mark price: an order to buy there does not fill."""
 
@@ -95,7 +98,7 @@ async def pushes(api: KucoinAccount, symbol: str, say: Say) -> None:
 
     following = asyncio.create_task(api.listen(see))
     try:
-        await asyncio.sleep(3)
+        await asyncio.sleep(SETTLES)
         order = await _far(api, symbol)
         began = time.monotonic()
         venue_id = await api.place(order)
@@ -106,7 +109,7 @@ async def pushes(api: KucoinAccount, symbol: str, say: Say) -> None:
                 break
         say(f"a look found it {(time.monotonic() - began) * 1000:.0f} ms after it was sent: {found}")
         await api.cancel(symbol, venue_id)
-        await asyncio.sleep(3)
+        await asyncio.sleep(SETTLES)
         say(f"{len(seen)} pushes in all")
     finally:
         following.cancel()
