@@ -150,7 +150,7 @@ class Engine:
         self.answering = Answering(self)
         self.scorers = scorers
         self.spent: set[str] = set()
-        """Orders that were to close and ended without: their ids are not used again."""
+        """Orders that were to close: their ids are not used again, whatever became of them."""
         self._tracks: dict[str, Track] = {}
         self._called_off: set[str] = set()
         """Entries whose cancelling was asked for: what still fills of them is not wanted."""
@@ -257,9 +257,6 @@ class Engine:
         unwanted = isinstance(report, Fill) and report.order_id in self._called_off
         if isinstance(report, Fill) and report.order_id not in self.book.orders:
             self._called_off.discard(report.order_id)
-            if symbol in self.book.entries and working is not None and working.order.purpose is Purpose.CLOSE:
-                # the entry may fill once more, and what that leads to is closed by another order
-                self.spent.add(report.order_id)
         if trade is not None:
             self._tracks.pop(symbol, None)
             out.append(trade)
@@ -324,8 +321,6 @@ class Engine:
         position, track = self.book.positions.get(symbol), self._tracks.get(symbol)
         if order.purpose is Purpose.ENTRY:
             self._called_off.discard(order.id)
-        elif order.purpose is Purpose.CLOSE:
-            self.spent.add(order.id)
         if position is None or track is None:
             return
         if order.purpose is Purpose.STOP and not self.leaving(symbol):
@@ -427,6 +422,8 @@ class Engine:
     # orders
 
     def place(self, order: Order, out: list[Record]) -> None:
+        if order.purpose is Purpose.CLOSE:
+            self.spent.add(order.id)
         self.book.apply(order)
         out.append(order)
 
@@ -465,6 +462,9 @@ class Engine:
             entry = self.book.entries.get(record.symbol)
             if entry is not None and entry.id == record.order_id:
                 self._called_off.add(entry.id)
+        elif type(record) is Order:
+            if record.purpose is Purpose.CLOSE:
+                self.spent.add(record.id)
         elif isinstance(record, OrderEnded | Fill):
             working = self.book.orders.get(record.order_id)
             if working is None:
@@ -473,8 +473,6 @@ class Engine:
                 return
             if working.order.purpose is Purpose.ENTRY:
                 self._called_off.discard(record.order_id)
-            elif working.order.purpose is Purpose.CLOSE and (isinstance(record, OrderEnded) or record.symbol in self.book.entries):
-                self.spent.add(record.order_id)
 
     def resume(self, symbol: str, bars: Sequence[Bar]) -> None:
         """Make the track of a position again after a restart, from its bars since entry and the stop on record."""
