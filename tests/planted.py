@@ -20,9 +20,12 @@ from enigma_core.model import Order, Purpose, StateSet
 from enigma_core.shells.stream import Session
 from enigma_core.shells.waiting import Waiting
 from enigma_exchange.account import venue as venue_module
+from enigma_exchange.account.asking import Asking
+from enigma_exchange.account.comparing import Comparing
 from enigma_exchange.account.fills import Fills
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.lives import Lives
+from enigma_exchange.account.upkeep import Upkeep
 from enigma_exchange.account.venue import LiveAccount
 from enigma_exchange.port import Refused, Traded, Unclear
 from enigma_plugins.gates.circuit_breaker import CircuitBreaker
@@ -67,15 +70,15 @@ def _timing(**values: float) -> Patches:
 @bug
 def timeout_is_failure() -> Patches:
     """An answer that does not come means that nothing was done."""
-    answer = LiveAccount._answer
+    answer = Asking.answer
 
-    async def wrong(self: LiveAccount, asking: Any) -> Any:
+    async def wrong(self: Asking, asking: Any) -> Any:
         try:
             return await answer(self, asking)
         except Unclear as unclear:
             raise Refused(str(unclear), unclear.code) from unclear
 
-    return [(LiveAccount, "_answer", wrong)]
+    return [(Asking, "answer", wrong)]
 
 
 @bug
@@ -92,7 +95,7 @@ def cancel_is_believed() -> Patches:
         life.cancel_tried(self._now())
         stop = life.is_stop and life.waits
         with suppress(venue_module.ExchangeError):
-            await self._request(self._api.cancel(life.order.symbol, life.venue_id, life.client_id, stop=stop))
+            await self.asking.do(self._api.cancel(life.order.symbol, life.venue_id, life.client_id, stop=stop))
         await self._end(life, "cancelled", "called off")
 
     return [(LiveAccount, "_cancel", wrong)]
@@ -186,27 +189,28 @@ def same_fill_twice() -> Patches:
 @bug
 def funding_booked_twice() -> Patches:
     """Rows of funding are booked each time they are read."""
-    return [(LiveAccount, "_is_new", lambda self, kind, name: True)]
+    return [(Upkeep, "_is_new", lambda self, kind, name: True)]
 
 
 @bug
 def closed_by_hand_unnoticed() -> Patches:
     """Positions at the exchange are not compared with the book."""
-    return [(LiveAccount, "_compare", lambda self, symbol, there, strays: None)]
+    return [(Comparing, "one", lambda self, symbol, there, strays: None)]
 
 
 @bug
 def empty_snapshot_believed() -> Patches:
     """A list of positions that is empty once closes everything in the book."""
-    compare = LiveAccount._compare
+    compare = Comparing.one
 
-    def wrong(self: LiveAccount, symbol: str, there: Any, strays: set[str]) -> None:
+    def wrong(self: Comparing, symbol: str, there: Any, strays: Any) -> None:
         position = self._book.positions.get(symbol)
         if position is None or there:
             compare(self, symbol, there, strays)
             return
+        now = asyncio.get_running_loop().time()
         trade = Traded(
-            id=f"gone-{self._ts()}",
+            id=f"gone-{now}",
             venue_id="gone",
             client_id="",
             symbol=symbol,
@@ -214,11 +218,11 @@ def empty_snapshot_believed() -> Patches:
             quantity=position.quantity,
             price=position.mark,
             fee=Decimal(0),
-            ts=self._ts(),
+            ts=position.entry_ts + 1,
         )
-        self._say(*self.fills.foreign(position, trade, position.quantity))
+        self._say(*self._fills.foreign(position, trade, position.quantity))
 
-    return [(LiveAccount, "_compare", wrong)]
+    return [(Comparing, "one", wrong)]
 
 
 @bug

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from enigma_core import chance
-from enigma_core.model import Fill, Purpose, StateSet, StreakReset
+from enigma_core.model import Fill, Purpose, StateSet, StreakReset, Transferred
 from enigma_core.parts import Algorithm
 from enigma_core.plan import LeverageRule, Plan, Risk, Timeframes
 from enigma_core.shells import desk as desk_module
@@ -61,8 +61,8 @@ AGREE = 30.0
 WAIT = 60.0
 """Seconds without faults after which nothing may be unknown any more."""
 
-LIMIT = 3_600.0
-"""Virtual seconds that no seed may take longer than."""
+DUST = Decimal("0.02")
+"""Less of the quote currency is rounding."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,7 +281,7 @@ def differences(world: World) -> dict[str, str]:
     exposed = world.witness.uncovered()
     if exposed:
         found["INV-13"] = f"{', '.join(exposed)} have no stop long after all faults"
-    if not world.witness.foreign and abs(truth.wallet - book.cash) > Decimal("0.02"):
+    if not world.witness.foreign and abs(truth.wallet - book.cash) > DUST:
         found["INV-01"] = f"the book has {book.cash}, the exchange {truth.wallet}"
     return found
 
@@ -293,15 +293,14 @@ def client_id_purpose(world: World, client: str) -> Purpose | None:
 
 def _unmoved_money(world: World) -> None:
     """Money that came or went without a reason, in a world in which nobody else touched any."""
-    stored = [r for r in world.witness.kept if type(r).__name__ == "Transferred"]
-    bookings = [r for r in stored if r.id.startswith("balance-")]
-    if stored and not world.witness.foreign:
-        opening = bookings[0] if bookings else stored[0]
-        odd = [r for r in bookings[1:] if abs(r.amount) > Decimal("0.02")]
-        if opening.amount != DEPOSIT and not odd and abs(opening.amount - DEPOSIT) > Decimal("0.02"):
-            world.witness.fail("INV-01", f"the account began with {opening.amount}, and {DEPOSIT} were there")
-        for record in odd:
-            world.witness.fail("INV-01", f"{record.amount} were booked that no fill, fee, funding or transfer explains")
+    stored = [r for r in world.witness.kept if isinstance(r, Transferred)]
+    openings = [r.amount for r in stored if r.id.startswith("opening-")]
+    if len(openings) != 1 or abs(openings[0] - DEPOSIT) > DUST:
+        world.witness.fail("INV-01", f"the account began with {DEPOSIT}, and {openings} were booked as what it began with")
+    if not world.witness.foreign:
+        for record in stored:
+            if record.id.startswith("balance-") and abs(record.amount) > DUST:
+                world.witness.fail("INV-01", f"{record.amount} were booked that no fill, fee, funding or transfer explains")
     ids = {r.id for r in world.witness.kept if type(r).__name__ == "Alert"}
     for alert in world.acknowledged:
         if alert.id not in ids:
