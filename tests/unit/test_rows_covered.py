@@ -16,10 +16,11 @@ def rows(kind: str, *numbers: int) -> tuple[str, ...]:
 
 ROWS = (
     *rows("I", *range(1, 31)),
-    *rows("S", 1, 5, 6, 7, 8, 9, 10, 11, 12, 14),
-    *rows("P", 1, 2, 3, 4, 5, 6, 8, 9, 11, 16, 17, 18, 21),
-    *rows("R", *range(1, 11), 12, 13, 14, 16, 17, 20),
-    *rows("A", *range(1, 9), *range(11, 17)),
+    *rows("S", *range(1, 15), 18, 21),
+    *rows("X", *range(1, 35)),
+    *rows("P", 1, 2, 3, 4, 5, 6, 8, 9, 11, 16, 17, 18, *range(21, 25)),
+    *rows("R", *range(1, 18), 20),
+    *rows("A", *range(1, 17)),
 )
 
 NAMES = [name for file in TESTS.rglob("test_*.py") for name in re.findall(r"^\s*(?:async )?def (test_\w+)", file.read_text(), re.M)]
