@@ -157,6 +157,14 @@ def test_past_funding_is_told_newest_first() -> None:
     assert [r["fundingRate"] for r in rows] == [0.002, 0.001]
 
 
+def test_settlements_outlive_a_restart() -> None:
+    there = Local()
+    there.exchange.press("fund", symbol="XBTUSDTM", rate=0.002)
+    there.exchange.restore(there.exchange.snapshot())
+    rows = there.get("/api/v1/contract/funding-rates", symbol="XBTUSDTM", **{"from": 0, "to": there.now})
+    assert [(r["timepoint"], r["fundingRate"]) for r in rows] == [(there.now, 0.002)]
+
+
 def test_settlements_that_were_missed_are_caught_up() -> None:
     there = Local()
     there.placed("buy", 10)

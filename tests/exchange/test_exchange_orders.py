@@ -346,3 +346,17 @@ def test_state_outlives_a_restart_exactly(there: Local) -> None:
     assert again.order(stop["id"])["filledSize"] == 10
     with pytest.raises(ValueError, match="no state of the local exchange"):
         again.exchange.restore(b"{")
+
+
+def test_what_is_over_is_forgotten_in_the_end_and_what_works_is_not() -> None:
+    there = Local(Rules(kept=20))
+    stop = there.placed("buy", 1, price="59000")
+    for _ in range(60):
+        there.placed("buy", 1)
+        there.placed("sell", 1)
+        there.now += 30_000
+    state = there.exchange.state
+    assert len(state.orders) <= 41
+    assert len(state.trades) <= 42
+    assert there.order(stop["id"])["isActive"]
+    assert state.wallet == state.rows[-1].equity

@@ -206,8 +206,7 @@ class Exchange:
     def _settle(self, tape: Tape, ts: int, rate: float) -> None:
         if tape.state.status == "Closed":
             return
-        tape.settled_ts.append(ts)
-        tape.settled.append(rate)
+        tape.settle(ts, rate)
         if rate and tape.mark:
             self._floor.trading.fund(tape.contract.symbol, ts, rate, max(ts, tape.state.seen + self.faults.skew))
         self._stream.settled(tape, ts, rate, ts)

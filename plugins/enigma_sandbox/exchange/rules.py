@@ -64,7 +64,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     token_life: int = 86_400_000
     most_orders: int = 200
     """Open orders of a symbol, and as many stops."""
-    kept: int = 20_000
+    kept: int = 5_000
     """Done orders, fills and ledger rows that are kept."""
     user: str = "633559791e1cbc0001f319bc"
     endpoint: str = "ws://127.0.0.1:9000/ws"

@@ -172,6 +172,8 @@ class MarketState(msgspec.Struct, kw_only=True):
     tick: Decimal | None = None
     lot: int | None = None
     multiplier: Decimal | None = None
+    settled: list[tuple[int, float]] = []
+    """The newest funding settlements: when, and at which rate."""
     seen: int = 0
     """The time of the newest market event, ms: what happened since then was missed."""
 

@@ -37,6 +37,8 @@ CODES = {
 _MONDAY = 4 * DAY
 _ROLL = 512
 _DEEP = 1_000_000_000
+_SETTLED = 100
+"""Settlements that outlive a restart."""
 
 Level = list[float]
 """[price, lots]: mutable, for what is taken out of a book is gone until the next one."""
@@ -91,6 +93,10 @@ class Tape:
         self.trades: deque[TradeSeen] = deque(maxlen=100)
         self.settled_ts: list[int] = [] if funding is None else funding.ts.tolist()
         self.settled: list[float] = [] if funding is None else funding.rate.tolist()
+        for ts, rate in state.settled:
+            if not self.settled_ts or ts > self.settled_ts[-1]:
+                self.settled_ts.append(ts)
+                self.settled.append(rate)
         self._bids: list[Level] | None = None
         self._asks: list[Level] | None = None
         self.ticked = 0
@@ -128,6 +134,13 @@ class Tape:
         """Tick, lot or multiplier have changed."""
         self.instrument = self._instrument()
         self._bids = self._asks = None
+
+    def settle(self, ts: int, rate: float) -> None:
+        """A funding settlement took place."""
+        self.settled_ts.append(ts)
+        self.settled.append(rate)
+        state = self.state
+        state.settled = [*state.settled[1 - _SETTLED :], (ts, rate)]
 
     # prices
 
