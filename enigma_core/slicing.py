@@ -36,7 +36,7 @@ MOST_REJECTED = 3
 """Slices that the venue may refuse for another reason than that they would not have rested; then the rest is given up."""
 
 PAUSE = 1_000
-"""ms without a new slice after one was refused."""
+"""ms without a new slice after one was refused, or ended by the venue."""
 
 
 class Sent:
@@ -314,10 +314,12 @@ class Slicer:
         if ended.state == "expired":
             # nobody can be sure that it never fills: what it was to do is not sent again
             self._give_up(job, ended.reason)
+        if not part.leaving:
+            # whatever it met there, the next would meet it too
+            job.not_before = self._now + PAUSE
         if ended.state != "rejected":
             return
         job.reason = ended.reason
-        job.not_before = self._now + PAUSE
         if not part.order.post_only:
             job.rejected += 1
         if job.rejected >= MOST_REJECTED:

@@ -103,6 +103,14 @@ def test_a_chase_moves_once_it_is_outbid_and_has_stayed_long_enough(side: Side) 
     assert (wanted.quantity, wanted.price) == (20, Decimal("100.1") if side > 0 else Decimal("99.9"))
 
 
+def test_a_chase_whose_order_was_ended_waits_as_long_as_one_that_is_outbid() -> None:
+    chase, market = LimitChase(every=2.0), showing(100.0, 100.1)
+    refused = work(piece(24, price="100", working=False))
+    assert chase.advise(refused, market, START + 500) == Advice(again=START + 2_000)
+    assert quantities(chase.advise(refused, market, START + 2_000)) == [24]
+    assert quantities(chase.advise(work(piece(6, 6, price="100", working=False)), market, START + 500)) == [18]
+
+
 def test_a_chase_crosses_with_what_is_left_when_its_patience_is_over() -> None:
     chase = LimitChase(patience=30.0)
     late, market = START + 30_000, showing(100.0, 100.1, START + 30_000)

@@ -305,6 +305,16 @@ def test_refused_slices_pause_and_too_many_of_them_end_the_entry() -> None:
     assert "no balance" in said[-1].reason
 
 
+def test_a_slice_that_the_venue_ended_by_itself_is_not_followed_at_once() -> None:
+    at = Worked(sends(24, price="99", again=START + 86_400_000), sends(24, price="99", again=START + 86_400_000))
+    at.enter()
+    at.hear(ended("d-in-s1"))
+    assert list(at.venue.orders) == ["d-in-s1"]
+    assert at.slicer.due == START + PAUSE
+    at.tick(START + PAUSE)
+    assert list(at.venue.orders) == ["d-in-s1", "d-in-s2"]
+
+
 def test_refusals_of_orders_that_were_to_rest_do_not_end_the_entry() -> None:
     wanted = Advice(send=(Slice(quantity=Decimal(24), price=Decimal(99), post_only=True),), again=START + 86_400_000)
     at = Worked(*[wanted] * 20)
@@ -346,6 +356,7 @@ def test_an_algorithm_gone_wild_is_stopped() -> None:
         if f"d-in-s{number}" not in at.venue.orders:
             break
         at.hear(ended(f"d-in-s{number}"))
+        at.tick(START + number * PAUSE)
     assert len(at.venue.orders) == MOST_SLICES
     assert f"more than {MOST_SLICES} slices" in at.said[-1].reason
 

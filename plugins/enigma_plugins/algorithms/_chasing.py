@@ -45,7 +45,20 @@ class Chase(msgspec.Struct, frozen=True, kw_only=True):
             return Advice(cancel=waiting, over=True)
         if waiting:
             return self._follow(work, price, now, end)
+        ripe = self._ripe(work)
+        if ripe > now:
+            return Advice(again=min(end, ripe))
         return Advice(send=self._next(work, price), again=end, over=work.left < work.instrument.min_quantity)
+
+    def _ripe(self, work: Work) -> int:
+        """When the next may follow: at once after one that has filled, else as late as one that is outbid moves.
+
+        One that the venue ended by itself would have traded: the same price at once would meet the same.
+        """
+        last = work.pieces[-1] if work.pieces else None
+        if last is None or last.filled == last.order.quantity:
+            return 0
+        return last.order.ts + round(self.every * 1000)
 
     def _finish(self, work: Work, waiting: tuple[str, ...], *, late: bool) -> Advice:
         if waiting:
