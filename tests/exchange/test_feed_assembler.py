@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kucoin_messages import BAR, T0, candle, contract, depth, listing, marks, match, message
 
@@ -66,6 +66,7 @@ def test_x16_a_trade_that_comes_twice_is_told_once():
     assert one.dropped.old == 2
 
 
+@settings(max_examples=50)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=30), st.randoms(use_true_random=False))
 def test_x16_books_and_marks_out_of_order_leave_the_newest(numbers, chance):
     one = assembler()

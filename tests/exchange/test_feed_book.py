@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enigma_exchange.stream.book import LATE, WAITING, Level2
@@ -29,6 +29,7 @@ def book_of(stream) -> Level2:
     return book
 
 
+@settings(max_examples=50)
 @given(changes(), st.randoms(use_true_random=False))
 def test_x16_changes_that_come_twice_and_in_any_order_give_the_same_book(stream, chance):
     expected = book_of(stream)
@@ -41,6 +42,7 @@ def test_x16_changes_that_come_twice_and_in_any_order_give_the_same_book(stream,
     assert book.levels(5) == expected.levels(5)
 
 
+@settings(max_examples=50)
 @given(changes(3, 40), st.data())
 def test_x16_a_lost_change_is_noticed_and_a_new_snapshot_mends_it(stream, data):
     lost = data.draw(st.integers(0, len(stream) - 2))
@@ -55,6 +57,7 @@ def test_x16_a_lost_change_is_noticed_and_a_new_snapshot_mends_it(stream, data):
     assert book.sides == whole.sides
 
 
+@settings(max_examples=50)
 @given(changes(2, 40), st.data())
 def test_changes_that_came_before_the_snapshot_go_on_top_of_it_or_are_in_it(stream, data):
     expected = book_of(stream)
