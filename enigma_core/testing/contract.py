@@ -52,7 +52,9 @@ def check(part: type[Part] | Part) -> list[Finding]:
     cls = part if isinstance(part, type) else type(part)
     if not issubclass(cls, Part):
         name = f"{cls.__module__}.{cls.__qualname__}"
-        return [Finding(name, "kind", "it is no part; derive it from Indicator, Gate, Sizer, Exit, Feed or another kind")]
+        return [
+            Finding(name, "kind", "it is no part; derive it from a kind of `enigma_core.parts`, such as Indicator or MarketGate")
+        ]
     try:
         kind = kind_of(cls)
     except PluginError as fault:
