@@ -52,9 +52,7 @@ def check(part: type[Part] | Part) -> list[Finding]:
     cls = part if isinstance(part, type) else type(part)
     if not issubclass(cls, Part):
         name = f"{cls.__module__}.{cls.__qualname__}"
-        return [
-            Finding(name, "kind", "it is no part; derive it from a kind of `enigma_core.parts`, such as Indicator or MarketGate")
-        ]
+        return [Finding(name, "kind", "it is no part; derive it from Indicator, MarketGate or another kind of part")]
     try:
         kind = kind_of(cls)
     except PluginError as fault:
