@@ -1,4 +1,4 @@
-"""Places where a simulation may have things take another course: a wait that is longer, a crash. In production nothing ever does."""
+"""Places where a simulation may have things take another course: a longer wait, a crash. In production nothing ever does."""
 
 from __future__ import annotations
 

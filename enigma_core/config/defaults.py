@@ -79,8 +79,8 @@ NO_STRATEGY = "default"
 _USED: Mapping[str, str] = {
     "indicators": "stochastic_rsi williams_r macd awesome_oscillator ema_trend stochastic bollinger kdj obv cci adx atr",
     "microstructure": "depth_of_market buy_sell_ratio price_ratio funding_rate tradingview",
-    "gates": "score confluence confidence alignment trend spread liquidity veto drawdown day_risk circuit_breaker cooldown max_positions "
-    "exposure liquidation_buffer trading_state",
+    "gates": "score confluence confidence alignment trend spread liquidity veto drawdown day_risk circuit_breaker cooldown "
+    "max_positions exposure liquidation_buffer trading_state",
     "exits": "stop_loss take_profit break_even trailing_stop opposite_signal",
     "notifiers": "log",
     "services": "tradingview",
