@@ -152,6 +152,8 @@ class Engine:
         self.spent: set[str] = set()
         """Orders that were to close: their ids are not used again, whatever became of them."""
         self._tracks: dict[str, Track] = {}
+        self._given: dict[str, tuple[int, set[str]]] = {}
+        """Ends of the ids of first stops by decision, and the second (of time) they were given in."""
         self._called_off: set[str] = set()
         """Entries whose cancelling was asked for: what still fills of them is not wanted."""
 
@@ -259,6 +261,8 @@ class Engine:
             self._called_off.discard(report.order_id)
         if trade is not None:
             self._tracks.pop(symbol, None)
+            while len(self._given) > 64:
+                del self._given[next(iter(self._given))]
             out.append(trade)
             filled = report.order_id if isinstance(report, Fill) else ""
             out.extend(Cancel(ts=report.ts, order_id=o.id, symbol=symbol) for o in resting if o.id != filled)
@@ -299,6 +303,13 @@ class Engine:
         self._tracks[fill.symbol] = track
         # a second part of one entry needs order ids of its own
         more = "" if working.filled == fill.quantity else _moment(position, working)
+        # and so has a position that is opened once more within the second, by an order that was given up
+        second, given = self._given.get(position.decision_id, (0, set()))
+        given = given if second == fill.ts // 1000 else set()
+        while more in given:
+            more += "-b"
+        given.add(more)
+        self._given[position.decision_id] = (fill.ts // 1000, given)
         if track.rule:
             self.place(self._stop(position, track, fill.ts, more), out)
         else:

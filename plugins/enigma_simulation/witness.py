@@ -112,6 +112,9 @@ class Account:
         if isinstance(record, Order):
             return self._place(record)
         if isinstance(record, OrderFound):
+            if record.order.id not in self.orders:
+                # an order that was given up and has filled after all is taken over fill by fill
+                self.filled[record.order.id] = ZERO
             return self._place(record.order)
         if isinstance(record, Fill):
             return self._fill(record)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -96,14 +97,14 @@ def test_nothing_is_left_to_chance_outside_a_simulation() -> None:
 def test_a_journal_without_a_thread_writes_when_it_is_told_to(tmp_path: Path) -> None:
     later: list[Any] = []
     journal = Journal.open(tmp_path / "j.sqlite", "paper", "here", "OFF", later=later.append)
-    first = journal.write([Marked(ts=1, equity=1, prices={})], 1)  # type: ignore[arg-type]
-    second = journal.write([Marked(ts=2, equity=2, prices={})], 2)  # type: ignore[arg-type]
+    first = journal.write([Marked(ts=1, equity=Decimal(1), prices={})], 1)
+    second = journal.write([Marked(ts=2, equity=Decimal(2), prices={})], 2)
     assert not first.done()
     assert len(later) == 1
     later[0]()
     assert first.done()
     assert second.done()
-    journal.write([Marked(ts=3, equity=3, prices={})], 3)  # type: ignore[arg-type]
+    journal.write([Marked(ts=3, equity=Decimal(3), prices={})], 3)
     journal.close()
     with Journal.open(tmp_path / "j.sqlite", "paper", "here", "OFF", later=later.append) as again:
         assert len(list(again.replay())) == 3
