@@ -94,7 +94,7 @@ class Wire:
 
     async def find(self, symbol: str, client_id: str, *, stop: bool = False) -> OrderState:
         path = "/api/v1/orders/byClientOid"
-        data = await self._ask("GET", path, query={"clientOid": client_id}, lane=Lane.ORDER, absent=True)
+        data = await self._ask("GET", path, query={"clientOid": client_id}, lane=Lane.EXIT, absent=True)
         if not data:
             raise Absent("there is no such order")
         return self._order(data)
@@ -196,7 +196,9 @@ class Wire:
         page = 1
         while True:
             asked = {**query, "currentPage": str(page), "pageSize": "200"}
-            data = await self._ask("GET", path, query=asked, lane=Lane.ACCOUNT)
+            # fills are what a position's protection waits for
+            lane = Lane.EXIT if path.endswith("/fills") else Lane.ACCOUNT
+            data = await self._ask("GET", path, query=asked, lane=lane)
             rows += data["items"]
             if page >= int(data["totalPage"]):
                 return rows
