@@ -6,15 +6,16 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
 from enigma_core.hookspecs import hookimpl
 from enigma_core.parts import Rehearsal, Rehearsing
 from enigma_core.secrecy import hide
-from enigma_sandbox.child import Child, Ordered, spawned
-from enigma_sandbox.markets import Setup
+
+if TYPE_CHECKING:
+    from enigma_sandbox.child import Child
 
 FOLDER = "sandbox"
 """In the run's folder: the account (exchange.json), its key (credentials.json), a log."""
@@ -41,6 +42,10 @@ class KucoinSandbox(Rehearsal, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65_535, description="its port on 127.0.0.1; 0: that of the last time, or any")] = 0
 
     def start(self, home: Path) -> Rehearsing:
+        # whoever only looks at what is installed needs no exchange
+        from enigma_sandbox.child import Ordered, spawned
+        from enigma_sandbox.markets import Setup
+
         folder = home / FOLDER
         setup = Setup(feed=self.feed, data=self.data, count=self.count, seed=self.seed, days=self.days)
         port = self.port or _last(folder / PORT)

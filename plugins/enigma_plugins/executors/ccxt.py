@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -94,6 +92,8 @@ class Ccxt(Executor, frozen=True, kw_only=True):
 
     async def _looked_at(self) -> list[str]:
         """What speaks against trading with this key. An exchange that does not answer is waited for by the run itself."""
+        import asyncio
+
         from enigma_exchange.port import Denied, ExchangeError
         from enigma_exchange.wire.clients import milliseconds
 
@@ -124,6 +124,9 @@ class Ccxt(Executor, frozen=True, kw_only=True):
 
 def _aside(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine for who has no loop, or one that must not wait."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(lambda: asyncio.run(work())).result()
 
