@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from enigma_core import database
+from enigma_core.chance import maybe
 from enigma_core.database import Connect, Synchronous
 from enigma_core.home import Home
 from enigma_core.journal import Journal, Record
@@ -110,8 +111,10 @@ class WorldJournal(Journal):
     keep: Callable[[Sequence[Record]], None]
 
     def write(self, step: Sequence[Record], ts: int) -> Future[None]:
+        maybe("journal: a step is about to be written")
         written = super().write(step, ts)
         self.see(step, ts)
+        maybe("journal: a step waits for the disk")
         return written
 
     def _save(self, batch: Any) -> None:

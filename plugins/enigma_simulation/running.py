@@ -257,12 +257,12 @@ def differences(world: World) -> dict[str, str]:
         if ours != there:
             found["INV-22"] = f"{symbol}: the book holds {ours} contracts, the exchange {there}"
     wanted = {client_id(w.order.id): w for w in book.orders.values()}
-    there = {order.client_id: order for order in truth.our_live()}
+    working = {order.client_id: order for order in truth.our_live()}
     if not world.scenario.algorithm:
-        missing = [w.order.id for client, w in wanted.items() if client not in there and not w.order.id.startswith("x-")]
+        missing = [w.order.id for client, w in wanted.items() if client not in working and not w.order.id.startswith("x-")]
         if missing:
             found["INV-22 orders"] = f"orders {', '.join(missing)} are at work in the book, and not at the exchange"
-        extra = [order.id for client, order in there.items() if client not in wanted]
+        extra = [order.id for client, order in working.items() if client not in wanted]
         if extra:
             found["INV-22 left"] = f"orders {', '.join(extra)} are at the exchange, and nobody counts on them"
     stops: Counter[str] = Counter()
@@ -294,7 +294,7 @@ def client_id_purpose(world: World, client: str) -> Purpose | None:
 def _unmoved_money(world: World) -> None:
     """Money that came or went without a reason, in a world in which nobody else touched any."""
     stored = [r for r in world.witness.kept if isinstance(r, Transferred)]
-    openings = [r.amount for r in stored if r.id.startswith("opening-")]
+    openings = [r.amount for r in stored if r.id == "opening"]
     if len(openings) != 1 or abs(openings[0] - DEPOSIT) > DUST:
         world.witness.fail("INV-01", f"the account began with {DEPOSIT}, and {openings} were booked as what it began with")
     if not world.witness.foreign:

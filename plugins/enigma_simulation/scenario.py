@@ -150,7 +150,7 @@ def _alerts(random: Random, ends: float) -> Iterator[Deed]:
     while at < ends:
         symbol = random.choice(SYMBOLS)
         action = random.choices(("long", "short", "close", "reverse", "reduce", "cancel"), (6, 6, 2, 1, 1, 1))[0]
-        values = {"symbol": symbol, "action": action, "key": random.choice(names), "age": random.choice((0, 0, 0, 0, 20, 90))}
+        values: dict[str, Any] = {"symbol": symbol, "action": action, "key": random.choice(names), "age": random.choice((0, 0, 0, 0, 20, 90))}
         if random.random() < 0.15:
             values["stop"] = random.choice((0.004, 0.008, 0.03))
         yield Deed(at, "alert", values)
@@ -165,7 +165,7 @@ def _trouble(kind: str, random: Random, ends: float) -> tuple[list[Deed], str, i
     begins = random.uniform(5.0, ends * 0.7)
     lasts = random.uniform(5.0, ends - begins)
     if kind == "spell":
-        spell = dict(random.choice(SPELLS))
+        spell: dict[str, Any] = dict(random.choice(SPELLS))
         spell["chance"] = random.choice((0.15, 0.4, 1.0))
         if spell["chance"] == 1.0:
             spell["times"] = random.randint(1, 3)

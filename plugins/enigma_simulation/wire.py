@@ -31,7 +31,7 @@ from enigma_exchange.quota import Lane, Quota, weight
 from enigma_sandbox.exchange import Contract, Reply, Request
 
 if TYPE_CHECKING:
-    from enigma_simulation.network import Network
+    from enigma_simulation.network import Channel, Network
 
 PATIENCE = 5.0
 """Seconds that an answer is waited for."""
@@ -212,7 +212,7 @@ class Wire:
         query: Mapping[str, str] | None = None,
         body: Any = None,
         lane: Lane = Lane.ACCOUNT,
-        channel: str = "data",
+        channel: Channel = "data",
         absent: bool = False,
     ) -> Any:
         await self._quota.take(lane, weight(method, path))

@@ -127,7 +127,7 @@ class World:
 
     def there(self) -> int:
         """The exchange's time, ms."""
-        return self.origin + round(self.loop.time() * 1000)
+        return self.origin + round(1000 * float(self.loop.time()))
 
     def wall(self) -> int:
         """The engine's clock, ms."""
@@ -221,7 +221,12 @@ class World:
         told = [e for e in events if isinstance(e, TRADED) and (books or not isinstance(e, BookSeen))]
         inbox = self._inbox
         delay = self._feed.uniform(0.01, 0.08)
-        self.loop.call_later(delay, self.pipes.pass_on, "public", lambda: [inbox.put_nowait(e) for e in told])
+
+        def arrive() -> None:
+            for event in told:
+                inbox.put_nowait(event)
+
+        self.loop.call_later(delay, self.pipes.pass_on, "public", arrive)
 
     def subscribe(self) -> asyncio.Queue[MarketEvent]:
         """An engine begins to listen to the market."""

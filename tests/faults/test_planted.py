@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from planted import BUGS, find, planted
 
 from enigma_simulation.running import simulate
+from planted import BUGS, find, planted
 
 SEEDS = 2_000
 """Within so many seeds each bug has to be found."""

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from decimal import ROUND_DOWN, Decimal
 from typing import Any, TypeVar
 
+from enigma_core.chance import maybe
 from enigma_core.market import MarketEvent
 from enigma_core.model import (
     CloseWanted,
@@ -324,6 +325,8 @@ class LiveAccount:
 
     async def _send(self, life: Life) -> None:
         order = life.order
+        if maybe("account: an order leaves late"):
+            await asyncio.sleep(0.3)
         if not life.reduces:
             refusal = await self._entry_refusal(life)
             if life.calling_off or not self._fresh(life):
@@ -373,6 +376,7 @@ class LiveAccount:
         self._touch(order.symbol)
 
     async def _accepted(self, life: Life, venue_id: str) -> None:
+        maybe("account: an order was accepted")
         if not venue_id or not self.lives.name(life, venue_id):
             self._strange(life.order.symbol, f"order {life.order.id} was accepted under the id {venue_id!r}, which is another's")
             life.unclear(self._now())
@@ -609,6 +613,7 @@ class LiveAccount:
     def _apply(self, owned: Sequence[tuple[Life, Traded]]) -> None:
         """Tell the engine of fills of our orders, one after another: each changes what the next one means."""
         for life, trade in owned:
+            maybe("account: a fill is about to be told")
             if self.fills.is_known(trade) or self._is_early(life):
                 continue
             self.fills.done(trade)
