@@ -23,6 +23,9 @@ T = TypeVar("T")
 DUST = Decimal("0.01")
 """Less than this much of the quote currency is rounding, not a difference of balances."""
 
+OPENING = "opening"
+"""What the booking of an account's first balance is called: there is one in a journal."""
+
 OVERLAP = 3_600_000
 """How far back (ms) bookings are read again: they may come late."""
 
@@ -71,7 +74,7 @@ class Upkeep:
         self._booked: set[str] = set()
         self._proven = False
         self._first = ports.since
-        self.opened = bool(ports.since)
+        self.opened = bool(ports.since) or ports.recorded("transferred", OPENING)
         """The account's first balance is in the book."""
         self.residual: Decimal | None = None
         """By how much the balance differed at the last look; None for not at all."""
@@ -188,10 +191,10 @@ class Upkeep:
         else:
             self.residual = None
             ts = self._ports.wall()
-            name, reason = "balance", "what else was traded or booked on this account"
+            name, reason = f"balance-{ts}", "what else was traded or booked on this account"
             if not self.opened:
-                self.opened, name, reason = True, "opening", "opening balance"
-            self._say(Transferred(ts=ts, id=f"{name}-{ts}", amount=residual, reason=reason))
+                self.opened, name, reason = True, OPENING, "opening balance"
+            self._say(Transferred(ts=ts, id=name, amount=residual, reason=reason))
 
     async def _moves(self) -> None:
         # what came before the first run is part of what it began with
