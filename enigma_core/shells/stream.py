@@ -378,7 +378,9 @@ class Session:
         coarsest = max(milliseconds(t) for t in (*self.plan.timeframes.available, self.plan.timeframes.primary))
         if self._since is not None:
             entered = self.book.positions[symbol].entry_ts if symbol in self.book.positions else self._since
-            start = min(self._since - self._warm_bars() * coarsest, entered)
+            back = self._warm_bars() * coarsest
+            # what comes from afar is asked for as far back as a first start asks, not as far as everything could use
+            start = min(self._since - (back if self.feed.reach is None else min(back, self.feed.reach)), entered)
             history = self.feed.history(symbol, self._timeframe, start, self._since)
             # a bar that opened before but closes after the last step is yet to come
             return history[: int((history.ts + milliseconds(self._timeframe) <= self._since).sum())]
