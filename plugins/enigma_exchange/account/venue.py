@@ -616,11 +616,16 @@ class LiveAccount:
             maybe("account: a fill is about to be told")
             if self.fills.is_known(trade) or self._is_early(life):
                 continue
-            self.fills.done(trade)
             if wrong := self.fills.wrong(life, trade):
+                self.fills.done(trade)
                 self._strange(life.order.symbol, wrong)
                 continue
             reports = self.fills.reports(life, trade)
+            if not reports and not life.reduces:
+                # once what is held has been left it is taken over: it is read again
+                self._halt(f"order {life.order.id} was given up and has filled while {trade.symbol} is held: look at the account")
+                continue
+            self.fills.done(trade)
             life.fill(trade.quantity, self._now())
             self._touch(trade.symbol)
             gone = life.state in ("over", "absent")
@@ -628,8 +633,6 @@ class LiveAccount:
                 why = f"order {life.order.id} was given up and has filled after all"
                 log.error("%s: it is closed", why)
                 reports.append(CloseWanted(ts=self._ts(), symbol=trade.symbol, reason=why))
-            elif not reports and not life.reduces:
-                self._halt(f"order {life.order.id} was given up and has filled while {trade.symbol} is held: look at the account")
             self._say(*reports)
             if gone and life.left > 0:
                 self._revive(life, "it was over, and has filled after all")
