@@ -219,3 +219,26 @@ def test_s04_killed_again_and_again_every_position_keeps_or_gets_its_stop() -> N
 
 def test_r08_halted_while_it_starts() -> None:
     run(Deed(60.0, "crash"), Deed(60.1, "halt_by_file", {"symbol": "BTC/USDT:USDT"}), weather="single")
+
+
+# who comes first
+
+
+def alert(at: float, symbol: str, action: str, key: str) -> Deed:
+    return Deed(at, "alert", {"symbol": symbol, "action": action, "key": key, "age": 0})
+
+
+def test_r05_many_signals_at_one_moment_never_take_more_than_the_slots() -> None:
+    symbols = ("BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT")
+    run(*(alert(at, symbol, "long", f"r{at}{symbol}") for at in (40.0, 60.0, 80.0, 100.0) for symbol in symbols))
+
+
+def test_r06_opposite_signals_at_one_moment_leave_one_position() -> None:
+    both = ("long", "short")
+    run(*(alert(at, "ETH/USDT:USDT", action, f"o{at}{action}") for at in (40.0, 60.0, 80.0, 100.0) for action in both))
+
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.06, 0.5])
+def test_r07_halted_while_an_entry_is_on_its_way_it_is_left_again(after: float) -> None:
+    slow = every({"what": "latency", "ms": 400, "chance": 0.5, **ORDERS})
+    run(alert(60.0, "SOL/USDT:USDT", "long", "r07"), Deed(60.0 + after, "halt", {"symbol": "SOL/USDT:USDT"}), slow)
