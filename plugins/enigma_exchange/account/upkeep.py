@@ -73,7 +73,7 @@ class Upkeep:
         self._moved = 0
         self._booked: set[str] = set()
         self._proven = False
-        self._first = ports.since
+        self._first = ports.since or ports.wall() + 1
         self.opened = bool(ports.since) or ports.recorded("transferred", OPENING)
         """The account's first balance is in the book."""
         self.residual: Decimal | None = None
