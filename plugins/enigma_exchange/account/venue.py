@@ -127,7 +127,10 @@ class LiveAccount:
         self._ticked = 0.0
         self._stale: set[str] = set()
         self._halted = False
-        self._since = ports.since
+        self._crowded: set[str] = set()
+        """Orders that were given up and have filled beside a position."""
+        self._read_to = ports.since
+        """Fills up to here (ms) have been read: what came while nobody could read is read with the next reading."""
         self._begun = 0
         self._ended: dict[str, float] = {}
 
@@ -577,9 +580,8 @@ class LiveAccount:
             await asyncio.wait([before])
         self._reading, self._next_reading = self._next_reading, None
         deep, self._deep = self._deep, False
-        since = self._there() - round((self.timing.deep if deep else self.timing.overlap) * 1000)
-        if deep and self._since:
-            since = min(since, self._since - round(self.timing.deep * 1000))
+        now = self._there()
+        since = min(now, self._read_to or now) - round((self.timing.deep if deep else self.timing.overlap) * 1000)
         for life in self.lives.working():
             if life.lagging is not None or life.state == "unknown":
                 since = min(since, (life.sent_ts or life.order.ts) - 10_000)
@@ -588,6 +590,7 @@ class LiveAccount:
         except BaseException:
             self._deep = self._deep or deep
             raise
+        self._read_to = now
         known = set(self.fills.strays)
         self._apply(self.fills.sort(trades, self._owner))
         if strange := [t for name, t in self.fills.strays.items() if name not in known]:
@@ -622,8 +625,12 @@ class LiveAccount:
                 continue
             reports = self.fills.reports(life, trade)
             if not reports and not life.reduces:
-                # once what is held has been left it is taken over: it is read again
-                self._halt(f"order {life.order.id} was given up and has filled while {trade.symbol} is held: look at the account")
+                # what is held is left first, so that this can be taken over and left too: it is read again
+                why = f"order {life.order.id} was given up and has filled while {trade.symbol} is held"
+                self._halt(f"{why}: look at the account")
+                if life.order.id not in self._crowded:
+                    self._crowded.add(life.order.id)
+                    self._say(CloseWanted(ts=self._ts(), symbol=trade.symbol, reason=why))
                 continue
             self.fills.done(trade)
             life.fill(trade.quantity, self._now())
@@ -727,7 +734,12 @@ class LiveAccount:
     # money, contracts, the clock
 
     async def _upkeep(self) -> None:
+        before = self.upkeep.offset
         await self.upkeep.clock()
+        if abs(self.upkeep.offset - before) > 1000 * self.timing.drift:
+            # what was read by the clock of before was read of another time
+            self._deep = True
+            self._asked["fills"].set()
         await self.upkeep.listed()
         await self.upkeep.rights()
         for symbol in self._ports.instruments:
@@ -814,11 +826,17 @@ class LiveAccount:
 
     async def _watch(self) -> None:
         """Positions without a stop, fills nobody shows, an exchange that is silent, a process that slept."""
-        self._ticked = self._now()
+        self._ticked, wall = self._now(), self._ts()
         while True:
             now = self._now()
+            # a machine that sleeps may stop the loop's clock, but not the wall's
+            before, wall = wall, self._ts()
+            jumped = (wall - before) / 1000 - (now - self._ticked)
             if now - self._ticked > FROZEN:
                 self._go_stale(f"this process stood still for {now - self._ticked:.0f} s")
+            elif abs(jumped) > FROZEN:
+                self._go_stale(f"the clock has moved by {jumped:.0f} s, or this machine has slept")
+                self._asked["balance"].set()
             elif now - self.asking.heard > self.timing.silence:
                 self._go_stale(f"the exchange has not answered for {now - self.asking.heard:.0f} s")
             self._ticked = now
