@@ -62,7 +62,8 @@ STOP_TRIES = 5
 """A stop that somebody takes away so often is not put back any more: the position is left."""
 
 CLOSE_TRIES = 5
-"""An order to close that ends without is sent again so often at once; after that whenever the venue says what is missing."""
+"""An order to close that ends without is sent again so often within a second. A venue that waits longer between its refusals is
+asked again for as long as it takes."""
 
 
 class Scorer(Protocol):
@@ -97,7 +98,7 @@ class Scorer(Protocol):
 class Track:
     """A position's bars since entry, and the rule whose stop is in force."""
 
-    __slots__ = ("_bars", "_n", "again", "closing", "holding", "level", "rule")
+    __slots__ = ("_bars", "_n", "again", "closing", "holding", "level", "rule", "tried", "tries")
 
     def __init__(self, holding: Holding) -> None:
         self.holding = holding
@@ -107,6 +108,8 @@ class Track:
         self.closing = False
         self.again = 0
         """How often its stop was put back after somebody had taken it away."""
+        self.tried, self.tries = 0, 0
+        """The second in which an order to close it ended last, and how many did."""
         self._bars = np.empty((5, 64))
         self._n = 0
 
@@ -344,8 +347,9 @@ class Engine:
                 self.place(self._stop(position, track, ended.ts, f"-r{track.again}"), out)
         elif order.purpose is Purpose.CLOSE and track.closing and not self.leaving(symbol):
             self._alarm(symbol, ended.ts, f"the order that closes it was {ended.state} ({ended.reason})", out)
-            tries = sum(name.startswith(f"{position.decision_id}-out") for name in self.spent)
-            if tries <= CLOSE_TRIES:
+            second = ended.ts // 1000
+            track.tried, track.tries = second, track.tries + 1 if second == track.tried else 1
+            if track.tries <= CLOSE_TRIES:
                 self.place(self._close(position, ended.ts, order.reason), out)
 
     def _alarm(self, symbol: str, ts: int, text: str, out: list[Record]) -> None:
@@ -495,7 +499,8 @@ class Engine:
             track.level = float(position.stop) * position.side
         orders = [w.order for w in self.book.orders.values() if w.order.symbol == symbol]
         track.rule = next((o.reason for o in orders if o.purpose is Purpose.STOP), "")
-        track.closing = any(o.purpose is Purpose.CLOSE for o in orders)
+        # one that only takes a part off leaves a position that is still looked after
+        track.closing = self.leaving(symbol)
         self._tracks[symbol] = track
 
 
