@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from enigma_core.model import Blocked
 
@@ -12,6 +12,9 @@ STILL = 5.0
 """Seconds between two looks, of which there is one a second, after which the machine is said to have slept."""
 
 BY = "pulse"
+
+ALL = ""
+"""Stands for every symbol."""
 
 
 class Pulse:
@@ -45,8 +48,11 @@ class Pulse:
         took = self._now() - before
         return took if took > STILL else 0.0
 
-    def news(self, ts: int) -> list[Blocked]:
-        """Symbols that have fallen silent, and those that are heard of again, as of `ts` (ms)."""
+    def news(self, ts: int, held: Iterable[str] = ()) -> list[Blocked]:
+        """Symbols that have fallen silent, and those that are heard of again, as of `ts` (ms).
+
+        Where one that is `held` is silent nobody knows what the account is worth: nothing at all is entered.
+        """
         if self._within is None:
             return []
         now = self._now()
@@ -63,4 +69,11 @@ class Pulse:
             elif silent <= self._within and symbol in self._blocked:
                 self._blocked.discard(symbol)
                 found.append(Blocked(ts=ts, symbol=symbol, reason="", by=BY))
+        unknown = next((symbol for symbol in held if symbol in self._blocked), None)
+        if unknown is not None and ALL not in self._blocked:
+            self._blocked.add(ALL)
+            found.append(Blocked(ts=ts, symbol=ALL, reason=f"{unknown} is held and its price has not been heard of", by=BY))
+        elif unknown is None and ALL in self._blocked:
+            self._blocked.discard(ALL)
+            found.append(Blocked(ts=ts, symbol=ALL, reason="", by=BY))
         return found

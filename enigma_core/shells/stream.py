@@ -463,8 +463,8 @@ class Session:
             slept = await self._pulse.second()
             if slept and self._remote is not None:
                 self._remote.doubt(f"the machine stood still for {slept:.0f} s")
-            blocks = self._pulse.news(self.now())
-            if blocks and self._ready.is_set():
+            # what is found and told to nobody would never be told
+            if self._ready.is_set() and (blocks := self._pulse.news(self.now(), self.book.positions)):
                 self.hear(blocks)
 
     async def _tick(self, slicer: Slicer) -> None:

@@ -336,6 +336,22 @@ def test_r11_a_symbol_nobody_has_heard_of_for_long_takes_no_entries_until_there_
     assert (heard.symbol, heard.reason) == ("ETH/USDT:USDT", "")
 
 
+def test_r11_nothing_is_entered_while_nobody_knows_what_something_held_is_worth() -> None:
+    now = [100.0]
+    pulse = Pulse([BTC, "ETH/USDT:USDT"], 10.0, lambda: now[0])
+    assert pulse.news(1) == []
+    now[0] = 111.0
+    pulse.feel("ETH/USDT:USDT")
+    silent, everything = pulse.news(2, [BTC])
+    assert (silent.symbol, everything.symbol) == (BTC, "")
+    assert pulse.news(3, [BTC]) == []
+    (lifted,) = pulse.news(4, [])
+    assert (lifted.symbol, lifted.reason) == ("", "")
+    assert [b.symbol for b in pulse.news(5, [BTC])] == [""]
+    pulse.feel(BTC)
+    assert [(b.symbol, b.reason) for b in pulse.news(6, [BTC])] == [(BTC, ""), ("", "")]
+
+
 def test_r11_what_is_held_is_worth_what_its_mark_says_between_two_bars(tmp_path: Path) -> None:
     marks = asyncio.Event()
 
