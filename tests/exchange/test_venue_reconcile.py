@@ -731,3 +731,47 @@ def test_a_fake_exchange_keeps_its_books() -> None:
         assert exchange.wallet == 10_000 + 10 - fees
 
     live(scene)
+
+
+def test_x13_x23_what_was_closed_by_hand_in_an_outage_of_half_an_hour_is_explained_once_it_is_over() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await desk.entered()
+        desk.exchange.down = True
+        await asyncio.sleep(600)
+        desk.exchange.by_hand(-1, 24)
+        await asyncio.sleep(1200)
+        desk.exchange.down = False
+        await desk.until(lambda: desk.trades, 60)
+        assert desk.trades[0].exit_reason == "by hand"
+        await desk.until(lambda: not desk.book.blocked(BTC), 60)
+
+    live(scene)
+
+
+def test_x30_a_clock_that_jumps_is_noticed_at_once_and_hides_no_fill() -> None:
+    async def scene() -> None:
+        loop, jump = asyncio.get_running_loop(), [0]
+        desk = await LiveDesk(wall=lambda: START + round(loop.time() * 1000) + jump[0]).start()
+        await desk.entered()
+        jump[0] = 3_600_000
+        desk.exchange.by_hand(-1, 24)
+        await desk.until(lambda: desk.book.blocked(BTC), 1)
+        await desk.until(lambda: desk.trades, 10)
+        assert "clock" in desk.book.blocked(BTC)
+
+    live(scene)
+
+
+def test_r07_a_kill_switch_goes_on_for_as_long_as_the_exchange_refuses_to_close() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await desk.entered()
+        desk.exchange.next("place", *["refused"] * 10)
+        desk.halt()
+        await desk.until(lambda: not desk.book.positions, 200)
+        assert desk.agrees
+        closes = [o for o in desk.of(Order) if o.purpose is Purpose.CLOSE]
+        assert len({o.id for o in closes}) == len(closes) == 11
+
+    live(scene)

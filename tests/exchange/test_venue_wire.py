@@ -400,6 +400,20 @@ def test_fills_are_read_to_the_last_page_and_in_stretches_the_exchange_takes() -
     at(scene)
 
 
+def test_x30_fills_are_read_up_to_now_by_a_clock_that_is_hours_behind() -> None:
+    async def scene(there: Kucoin, account: KucoinAccount) -> None:
+        now = 1_741_219_200_500 + 3 * 3_600_000
+        there.answers["GET", "/api/v1/timestamp"] = now
+        there.paged("/api/v1/fills", [])
+        await account.time()
+        await account.fills(now - 60_000)
+        query, _, _ = there.last("GET", "/api/v1/fills")
+        assert int(query["startAt"]) == now - 60_000
+        assert int(query["endAt"]) > now
+
+    at(scene)
+
+
 def test_cancel_all_takes_the_light_endpoints() -> None:
     async def scene(there: Kucoin, account: KucoinAccount) -> None:
         there.answers["DELETE", "/api/v1/stopOrders"] = {"cancelledOrderIds": []}

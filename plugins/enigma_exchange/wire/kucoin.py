@@ -155,8 +155,9 @@ class KucoinAccount:
     async def fills(self, since: int) -> Sequence[Traded]:
         trading = await self._ready()
         rows: list[Mapping[str, Any]] = []
-        # a little ahead: their clock may be
-        last, step = self._wall() + 60_000, round(FILLS_DAYS * 86_400_000)
+        # `since` is of the exchange's clock, so the end is too; and a little ahead
+        ahead = -int(trading.client.options.get("timeDifference") or 0)
+        last, step = self._wall() + max(0, ahead) + 60_000, round(FILLS_DAYS * 86_400_000)
         start = since
         while start <= last:
             until = min(start + step, last)
