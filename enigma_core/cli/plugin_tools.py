@@ -100,6 +100,8 @@ def _section(part: type[Part]) -> str:
     from enigma_core.parts import kind_of
 
     kind = kind_of(part)
+    if kind == "universe":
+        return "symbols"
     fitting = [section for section, of in (*ONE.items(), *MANY.items()) if of == kind]
     return next(section for section in fitting if issubclass(part, CLASSES.get(section, part)))
 
@@ -108,7 +110,7 @@ def _switched_on(section: str, name: str) -> str:
     """How a run comes to use the part."""
     from enigma_core.config.defaults import ONE
 
-    if section in ONE:
+    if section in ONE or section == "symbols":
         return f'enigma run --set {section}.use={name}, or "{section}": {{"use": "{name}"}} in strategy_config.json'
     return f'enigma run --set {section}.{name}.enabled=true, or "{section}": {{"{name}": {{}}}} in strategy_config.json'
 

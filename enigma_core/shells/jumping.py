@@ -89,6 +89,9 @@ class Lane:
         """The first row of the present flat spell."""
         self.next_entry = 0
         self.leaving: list[Leave] = []
+        self.held: tuple[Holding, int] | None = None
+        """The position as exits see it, and the bar at whose open it was entered."""
+        self._stops: np.ndarray | None = None
         self.entering: tuple[Order, int, Prospect | None]
 
     def last_bar(self, ts: int) -> int:
@@ -96,6 +99,20 @@ class Lane:
         if self._whole:
             return min((ts - self._first_end) // self._length, self.n - 1)
         return int(np.searchsorted(self.ends, ts, side="right")) - 1
+
+    def hold(self, holding: Holding, bar: int) -> None:
+        """A position was entered at the open of `bar`."""
+        self.held, self._stops = (holding, bar), None
+
+    def stop_at(self, plan: Plan, bar: int) -> Decimal | None:
+        """The stop as it is known at the close of `bar`; worked out once a position, for as long as it will be held."""
+        assert self.held is not None
+        holding, first_bar = self.held
+        if self._stops is None:
+            over = self.leaving[-1].bar if self.leaving and self.leaving[-1].quantity is None else self.n - 1
+            self._stops = known_stops(plan, self, holding, first_bar, over)
+        level = float(self._stops[min(bar - first_bar, len(self._stops) - 1)])
+        return self.instrument.price(level * holding.side) if np.isfinite(level) else None
 
     def end_spell(self, until_row: int) -> None:
         """The symbol was flat in the rows before `until_row`, and is not from there on."""
@@ -162,6 +179,20 @@ def find_exits(plan: Plan, lane: Lane, holding: Holding, quantity: Decimal, firs
         if complete:
             return leaves
         size *= 4
+
+
+def known_stops(plan: Plan, lane: Lane, holding: Holding, first_bar: int, last_bar: int) -> np.ndarray:
+    """The stop as it is known at the close of each bar from `first_bar` to `last_bar`, times the side."""
+    part = slice(first_bar, last_bar + 1)
+    c = lane.candles
+    path = Path(c.open[part], c.high[part], c.low[part], c.close[part], lane.score[part])
+    # what is wrong with an exit was told when the way out was sought
+    faults: list[str] = []
+    _, first = tightest(first_stops(plan.exits, holding, lane.instrument, faults))
+    known = np.full(len(path.close), first)
+    for levels in stop_lines(plan.exits, holding, path, lane.instrument, faults).values():
+        np.fmax(known, np.fmax.accumulate(levels), out=known)
+    return known
 
 
 def _in_force(lines: Mapping[str, np.ndarray], first: float, n: int) -> np.ndarray:
@@ -329,12 +360,13 @@ class Jumps:
         fill = self._costing.fill(order, ts, order.quantity, price, lane.instrument, order.reason)
         self.book.apply(fill)
         self.ledger.take((fill,), ts)
+        holding = self._decider.holding(order.side, float(price), order.leverage, order.atr)
+        lane.hold(holding, bar)
         # a prospect is one of the rule's leverage
         if prospect is not None and prospect.bar >= 0 and order.leverage == prospect.terms.leverage:
             phase = OPEN if prospect.at_open else RANGE
             lane.leaving = [Leave(prospect.bar, phase, prospect.reason, prospect.level, prospect.slips, None, prospect.rested)]
         else:
-            holding = self._decider.holding(order.side, float(price), order.leverage, order.atr)
             faults: list[str] = []
             lane.leaving = find_exits(self.plan, lane, holding, order.quantity, bar, faults)
             self.ledger.failings.held(lane.symbol, faults)
@@ -412,9 +444,12 @@ class Jumps:
         self.ledger.take([funded], ts)
 
     def _mark(self, ts: int) -> None:
-        for symbol in self.book.positions:
+        """The last prices and stops of what is held, as they are known at `ts`."""
+        for symbol, position in self.book.positions.items():
             lane = self.lanes[self._by_symbol[symbol]]
-            self.book.mark(symbol, lane.instrument.price(float(lane.candles.close[lane.last_bar(ts)])))
+            bar = lane.last_bar(ts)
+            self.book.mark(symbol, lane.instrument.price(float(lane.candles.close[bar])))
+            position.stop = lane.stop_at(self.plan, bar)
 
     def _turn_days(self, ts: int, phase: int) -> None:
         """Open every risk day whose first moment comes before this visit."""

@@ -20,6 +20,7 @@ from enigma_plugins.exits.take_profit import TakeProfit
 from enigma_plugins.exits.trailing_stop import TrailingStop
 from enigma_plugins.gates.circuit_breaker import CircuitBreaker
 from enigma_plugins.gates.cooldown import Cooldown
+from enigma_plugins.gates.day_risk import DayRisk
 from enigma_plugins.gates.drawdown import Drawdown
 from enigma_plugins.gates.exposure import Exposure
 from enigma_plugins.gates.max_positions import MaxPositions
@@ -44,6 +45,7 @@ EXITS = {
 }
 ACCOUNT_GATES = {
     "drawdown": st.builds(Drawdown, max=st.sampled_from([0.005, 0.03])),
+    "day_risk": st.builds(DayRisk, max=st.sampled_from([0.002, 0.005, 0.01, 0.03])),
     "circuit_breaker": st.builds(CircuitBreaker, max=st.integers(1, 4)),
     "cooldown": st.builds(Cooldown, min=st.sampled_from([0, 900, 1800])),
     "max_positions": st.builds(MaxPositions, max=st.integers(1, 3)),
