@@ -428,18 +428,21 @@ def test_help_imports_no_plugin_and_loading_all_built_ins_is_quick() -> None:
         assert CliRunner().invoke(enigma_core.cli.root, ["--help"]).exit_code == 0
         loaded = [name for name in sys.modules if name.startswith(("enigma_plugins", "enigma_core.plugins", "talib"))]
         assert not loaded, loaded
+        began = time.process_time()
         import numpy, talib
         import enigma_core.hookspecs, enigma_core.plugins, enigma_core.scoring
         start = time.process_time()
         enigma_core.plugins.Catalogue.built_in()
-        print(time.process_time() - start)
+        heavy = ("ccxt", "litestar", "uvicorn", "websockets", "aiohttp", "sqlmodel", "pyarrow", "apprise", "enigma_sandbox.exchange")
+        assert not [name for name in heavy if name in sys.modules]
+        print((time.process_time() - start) / (start - began))
     """)
     best = 9.0
     for _ in range(3):
         ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT)
         best = min(best, float(ran.stdout))
-    # 60 ms is the aim on a quiet machine; a busy one takes twice as long
-    assert best < 0.15
+    # in units of what importing numpy, TA-Lib and the core costs on this machine, now: about 1
+    assert best < 3
 
 
 def test_telling_nobody_costs_next_to_nothing() -> None:

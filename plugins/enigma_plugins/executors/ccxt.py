@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta
 
-from enigma_core import guards
 from enigma_core.errors import ConfigError
 from enigma_core.hookspecs import hookimpl
 from enigma_core.parts import Check, Executor, Ports, Venue
@@ -94,6 +93,7 @@ class Ccxt(Executor, frozen=True, kw_only=True):
         """What speaks against trading with this key. An exchange that does not answer is waited for by the run itself."""
         import asyncio
 
+        from enigma_core import guards
         from enigma_exchange.port import Denied, ExchangeError
         from enigma_exchange.wire.clients import milliseconds
 
