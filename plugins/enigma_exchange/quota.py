@@ -37,9 +37,11 @@ class Lane(IntEnum):
 
     EXIT = 0
     """Cancels, replacements, stops, anything that reduces: may take the reserve too."""
-    ORDER = 1
-    ACCOUNT = 2
-    MARKET = 3
+    LOOK = 1
+    """What an order has become and what it has filled: may take the reserve, but no exit waits behind many of them."""
+    ORDER = 2
+    ACCOUNT = 3
+    MARKET = 4
 
 
 WEIGHTS = {
@@ -124,7 +126,7 @@ class Bucket:
     def wait(self, lane: Lane, weight: float, now: float) -> float:
         """Seconds until a request of `weight` may go, 0 for now. What is heavier than the bucket goes once it is full."""
         self._advance(now)
-        left = 0.0 if lane is Lane.EXIT else RESERVE * self.size
+        left = 0.0 if lane <= Lane.LOOK else RESERVE * self.size
         wanted = min(weight + left, self.size)
         missing = max(0.0, wanted - self._tokens)
         # what is missing is rounded away where it is less than a clock can tell

@@ -94,7 +94,7 @@ class Wire:
 
     async def find(self, symbol: str, client_id: str, *, stop: bool = False) -> OrderState:
         path = "/api/v1/orders/byClientOid"
-        data = await self._ask("GET", path, query={"clientOid": client_id}, lane=Lane.EXIT, absent=True)
+        data = await self._ask("GET", path, query={"clientOid": client_id}, lane=Lane.LOOK, absent=True)
         if not data:
             raise Absent("there is no such order")
         return self._order(data)
@@ -197,7 +197,7 @@ class Wire:
         while True:
             asked = {**query, "currentPage": str(page), "pageSize": "200"}
             # fills are what a position's protection waits for
-            lane = Lane.EXIT if path.endswith("/fills") else Lane.ACCOUNT
+            lane = Lane.LOOK if path.endswith("/fills") else Lane.ACCOUNT
             data = await self._ask("GET", path, query=asked, lane=lane)
             rows += data["items"]
             if page >= int(data["totalPage"]):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enigma_exchange.quota import CUT, LEAST_USED, LIMIT, RECOVERY, RESERVE, USED, WINDOW, Bucket, Lane, Quota, weight
+from enigma_simulation.loop import VirtualLoop
 
 
 def drained(lane: Lane, weight: float = 3) -> Bucket:
@@ -162,3 +163,22 @@ def test_one_who_gives_up_costs_nothing():
         return quota.bucket.tokens
 
     assert asyncio.run(left()) == pytest.approx(0.0)
+
+
+def test_x12_an_exit_waits_behind_no_crowd_of_looks_and_looks_may_have_the_reserve():
+    loop = VirtualLoop(None)
+
+    async def scene() -> float:
+        quota = Quota()
+        looks = [asyncio.ensure_future(quota.take(Lane.LOOK, 11)) for _ in range(120)]
+        await asyncio.sleep(0)
+        began = asyncio.get_running_loop().time()
+        await quota.take(Lane.EXIT, 2)
+        for look in looks:
+            look.cancel()
+        return asyncio.get_running_loop().time() - began
+
+    assert loop.run_until_complete(scene()) < 1
+    loop.close()
+    bucket = drained(Lane.ORDER)
+    assert bucket.wait(Lane.LOOK, 5, 0.0) == 0

@@ -25,7 +25,13 @@ SPOT_LIMIT = 4000.0
 TIMESTAMP = "400002"
 """A request's time is too far from the exchange's."""
 
-WAITS: Mapping[Lane, float] = {Lane.EXIT: 60.0, Lane.ORDER: 2.0, Lane.ACCOUNT: 30.0, Lane.MARKET: 60.0}
+WAITS: Mapping[Lane, float] = {
+    Lane.EXIT: 60.0,
+    Lane.LOOK: 60.0,
+    Lane.ORDER: 2.0,
+    Lane.ACCOUNT: 30.0,
+    Lane.MARKET: 60.0,
+}
 """Seconds for which a request may wait for its quota. An entry that waited long would be another one."""
 
 log = logging.getLogger(__name__)

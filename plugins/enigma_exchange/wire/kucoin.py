@@ -127,12 +127,12 @@ class KucoinAccount:
         # what an order has become, and what it has filled, is what a position's protection waits for
         trading = await self._ready()
         if stop:
-            for row in await self._pages(trading, Lane.EXIT, "stopOrders", {"symbol": self._code(symbol)}):
+            for row in await self._pages(trading, Lane.LOOK, "stopOrders", {"symbol": self._code(symbol)}):
                 if row.get("clientOid") == client_id:
                     return self._read(partial(reading.order, row, self._symbols))
         # one that has been triggered meanwhile is an order like any other
         row = await trading.call(
-            Lane.EXIT,
+            Lane.LOOK,
             "GET",
             "/api/v1/orders/byClientOid",
             lambda: trading.client.futuresPrivateGetOrdersByClientOid({"clientOid": client_id}),
@@ -161,7 +161,7 @@ class KucoinAccount:
         start = since
         while start <= last:
             until = min(start + step, last)
-            rows += await self._pages(trading, Lane.EXIT, "fills", {"startAt": start, "endAt": until})
+            rows += await self._pages(trading, Lane.LOOK, "fills", {"startAt": start, "endAt": until})
             start = until + 1
         found = self._read(lambda: [reading.trade(row, self._symbols) for row in rows])
         return sorted(found, key=lambda t: t.ts)
