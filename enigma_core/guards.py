@@ -67,7 +67,7 @@ def refusals(
     found = list(_venue(plan))
     if plan.sandbox:
         return found
-    found += _limits(plan)
+    found += limits(plan)
     if environment.get(CONSENT) != UNDERSTOOD:
         given = f"{CONSENT} is {environment[CONSENT]!r}" if environment.get(CONSENT) else f"{CONSENT} is not set"
         found.insert(0, f"this would trade real money, and {given}: once you have read what it will do, set {CONSENT}={UNDERSTOOD}")
@@ -220,7 +220,8 @@ def _market(plan: Plan) -> Iterator[str]:
             yield f"prices come from {shown[0]} (feed.url) and orders go to {shown[1]} (executor.url): give both the same"
 
 
-def _limits(plan: Plan) -> Iterator[str]:
+def limits(plan: Plan) -> Iterator[str]:
+    """Why the limits of `plan` do not hold for real money, at the start or changed while a run is on."""
     gates: dict[str, Part] = {gate.name: gate for gate in plan.account_gates.values()}
     for name in REQUIRED:
         if name not in gates:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import msgspec
 
+from enigma_core import guards
 from enigma_core.alert import Alert, AlertRefused, AlertWorked
 from enigma_core.alerting import too_old
 from enigma_core.book import Book, Position
@@ -527,6 +528,9 @@ class Session:
         assert self.settings is not None
         plan, tree, values = self.settings.changed(changes)
         plan, applied = changed_plan(self.plan, plan, changes)
+        if self.plan.account_mode == "live" and (faults := list(guards.limits(plan))):
+            # what would have kept the run from starting is not let in afterwards
+            raise ConfigError("; ".join(faults))
         self.settings.keep(tree, values)
         self.plan = plan
         self.engine.reconfigure(plan)

@@ -295,6 +295,23 @@ def test_settings_that_cannot_be_kept_are_not_in_force(tmp_path: Path, catalogue
     assert session.engine.plan is chosen
 
 
+def test_r19_a_run_with_real_money_lets_nobody_lift_its_limits_beyond_what_it_was_allowed_to_start_with(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    changeable = Settings(loaded, catalogue, tmp_path)
+    chosen = msgspec.structs.replace(served(tmp_path, catalogue), mode="live")
+    assert chosen.feed is not None
+    session = Session(chosen, chosen.feed, (A,), {A: chosen.instrument(A)}, lambda _: None, None, changeable)
+    for changes, said in (
+        ({"gates.drawdown.max": 0.5}, "gates.drawdown.max is 0.5"),
+        ({"gates.day_risk": False}, "gates.day_risk is switched off"),
+        ({"leverage.max": 25}, "leverage.max is 25"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            session.reconfigure(changes, by="a test")
+    assert session.engine.plan is chosen
+
+
 def test_a_run_without_settings_says_how_to_get_them(tmp_path: Path, catalogue: Catalogue) -> None:
     told: list[str] = []
 
