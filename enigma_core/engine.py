@@ -190,8 +190,14 @@ class Engine:
             if command.flatten:
                 out += self.flatten(command.ts)
             else:
-                for symbol in self.book.entries:
-                    self._call_off(symbol, command.ts, out)
+                out += self.withdraw(command.ts)
+        return out
+
+    def withdraw(self, ts: int) -> list[Record]:
+        """Call off every entry; what is held stays."""
+        out: list[Record] = []
+        for symbol in self.book.entries:
+            self._call_off(symbol, ts, out)
         return out
 
     def flatten(self, ts: int) -> list[Record]:

@@ -481,6 +481,11 @@ class RemoteVenue(Venue, Protocol):
         """Something may have been missed (the machine slept, say): no entries before all is reconciled once more."""
         ...
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing that could open a position is at the venue, and all that is held was seen to be protected there."""
+        ...
+
     async def close(self) -> None:
         """Wait for the requests that are under way, a few seconds at most; stops stay where they are."""
         ...

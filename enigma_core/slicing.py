@@ -289,6 +289,10 @@ class Slicer:
     def doubt(self, reason: str) -> None:
         cast(RemoteVenue, self._venue).doubt(reason)
 
+    @property
+    def calm(self) -> bool:
+        return cast(RemoteVenue, self._venue).calm
+
     async def close(self) -> None:
         await cast(RemoteVenue, self._venue).close()
 

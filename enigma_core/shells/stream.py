@@ -83,6 +83,12 @@ KNOWN_FOR = 3 * 86_400_000
 TICK = 0.25
 """Seconds between two looks at whether an algorithm's moment has come."""
 
+FILLING = 1.0
+"""Seconds that an entry under way may go on filling once a run is to end; then it is called off."""
+
+PARTING = 4.0
+"""Seconds for which a run that is to end waits until nothing of it is unprotected."""
+
 REMARK = 5_000
 """Between two looks at what is held, ms of the market's time."""
 
@@ -417,10 +423,12 @@ class Session:
             asyncio.create_task(control.attend(self._desk.home, self.command, self.now, lambda: self.book.flattening)),
         ]
         following = asyncio.create_task(self._follow(clock))
+        there: asyncio.Task[None] | None = None
         if self._remote is None:
             self._desk.state = "ready"
         else:
-            beside += [asyncio.create_task(self._trade_there(self._remote)), asyncio.create_task(self._become_ready())]
+            there = asyncio.create_task(self._trade_there(self._remote))
+            beside += [there, asyncio.create_task(self._become_ready())]
         if not self.feed.simulated:
             beside.append(asyncio.create_task(self._feel_pulse()))
             if self._slicer is not None:
@@ -434,14 +442,40 @@ class Session:
                         raise PluginError("a task beside the engine was cancelled from outside: the run ends")
                     task.result()
             self.summary.reason = "the feed has ended" if following.done() else "stopped"
+            if there is not None:
+                await self._ended(waiting - {there})
+                waiting = {there}
+                await self._part(there)
         finally:
-            self._desk.state = "stopping"
-            # all of them wait between two events, where nothing is half done
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await self._ended(waiting)
         if not following.cancelled():
             following.result()
+
+    async def _ended(self, tasks: set[asyncio.Task[Any]]) -> None:
+        """All of them wait between two events, where nothing is half done."""
+        assert self._desk is not None
+        self._desk.state = "stopping"
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _part(self, there: asyncio.Task[None]) -> None:
+        """Leave nothing at a venue that could open a position while nobody is there to protect it, nor one without its stop."""
+        assert self._remote is not None
+        assert self._venue is not None
+        if not self._ready.is_set():
+            return
+        loop = asyncio.get_running_loop()
+        began, called_off = loop.time(), False
+        while not self._remote.calm and (waited := loop.time() - began) < PARTING:
+            if there.done():
+                there.result()
+            if not called_off and waited >= FILLING:
+                called_off = True
+                self.write(answered(self.engine, self._venue, sent(self.engine.withdraw(self.now()), self._venue)))
+            await asyncio.sleep(0.02)
+        if not self._remote.calm:
+            self.summary.reason += ", before all that is held or ordered was seen to be safe at the venue: start again soon"
 
     async def _listen(self) -> None:
         while True:

@@ -15,8 +15,10 @@ from enigma_core.book import Book, Position
 from enigma_core.model import ExternalSeen, Fill, Funded, Order, OrderFound, Purpose, StateSet, StopMissing, Transferred
 from enigma_exchange.account import Timing
 from enigma_exchange.account.blocks import Blocks
+from enigma_exchange.account.fills import Fills
+from enigma_exchange.account.life import Life
 from enigma_exchange.account.positions import difference, explained
-from enigma_exchange.naming import PREFIX
+from enigma_exchange.naming import PREFIX, client_id
 from enigma_exchange.port import Held, OrderState, Placing, Traded
 from live_desk import FakeExchange, LiveDesk, live
 from markets import START
@@ -773,5 +775,51 @@ def test_r07_a_kill_switch_goes_on_for_as_long_as_the_exchange_refuses_to_close(
         assert desk.agrees
         closes = [o for o in desk.of(Order) if o.purpose is Purpose.CLOSE]
         assert len({o.id for o in closes}) == len(closes) == 11
+
+    live(scene)
+
+
+def test_inv18_slices_that_together_fill_more_than_their_entry_do_not_reach_the_book() -> None:
+    book = Book(Decimal(10_000), {BTC: INSTRUMENT})
+    entry = Order(
+        id="BTC-1-in", decision_id="BTC-1", ts=1, symbol=BTC, side=1, quantity=Decimal(24), purpose=Purpose.ENTRY, leverage=6
+    )
+    book.apply(entry)
+    fills = Fills(book, {BTC: INSTRUMENT}, lambda kind, name: False)
+
+    def filled(number: int, quantity: int) -> list[object]:
+        part = msgspec.structs.replace(entry, id=f"BTC-1-in-s{number}", parent=entry.id, quantity=Decimal(quantity))
+        life = Life(part, client_id(part.id), Timing())
+        trade = Traded(
+            id=f"t{number}",
+            venue_id=f"v{number}",
+            client_id="",
+            symbol=BTC,
+            side=1,
+            quantity=Decimal(quantity),
+            price=Decimal(50_000),
+            fee=Decimal(0),
+            ts=number,
+        )
+        return list(fills.reports(life, trade))
+
+    (first,) = filled(1, 10)
+    assert isinstance(first, Fill)
+    book.apply(msgspec.structs.replace(first, order_id=entry.id))
+    assert len(filled(2, 14)) == 1
+    assert filled(3, 15) == []
+
+
+def test_inv13_an_account_is_calm_once_nothing_can_open_a_position_and_what_is_held_is_protected() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        assert desk.venue.calm
+        desk.enter()
+        assert not desk.venue.calm
+        await desk.until(lambda: desk.book.positions)
+        assert not desk.venue.calm
+        await desk.until(lambda: desk.venue.calm, 5)
+        (stop,) = [o for o in desk.exchange.at_work() if o.waits]
+        assert stop.placing.quantity == desk.exchange.net()
 
     live(scene)

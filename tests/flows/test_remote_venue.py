@@ -13,11 +13,11 @@ import pytest
 
 from enigma_core.home import Home
 from enigma_core.market import BarsClosed, MarketEvent, MarkSeen
-from enigma_core.model import Bar, Blocked, Candles, Fill, Instrument, Marked, Order, Purpose, StateSet, Transferred
+from enigma_core.model import Bar, Blocked, Candles, Fill, Instrument, Marked, Order, OrderEnded, Purpose, StateSet, Transferred
 from enigma_core.parts import Executor, Feed, Ports, RemoteVenue, Report, Tell
 from enigma_core.reading import Reader
 from enigma_core.records import Started
-from enigma_core.shells import run
+from enigma_core.shells import run, stream
 from enigma_core.shells.control import halt
 from enigma_core.shells.pulse import Pulse
 from enigma_plugins.exits.stop_loss import StopLoss
@@ -85,6 +85,7 @@ class There:
     def __init__(self, ports: Ports, script: Callable[[There, Tell, asyncio.Event], Any]) -> None:
         self.ports = ports
         self.sent: list[Order] = []
+        self.cancelled: list[str] = []
         self.doubts: list[str] = []
         self.durable: list[bool] = []
         self.arrived = asyncio.Event()
@@ -95,7 +96,7 @@ class There:
         self._noted.append(order)
 
     def cancel(self, order_id: str) -> None:
-        pass
+        self.cancelled.append(order_id)
 
     def answers(self) -> Iterator[Report]:
         return iter(())
@@ -145,6 +146,8 @@ class There:
     async def serve(self, tell: Tell, ready: asyncio.Event) -> None:
         await self._script(self, tell, ready)
         await asyncio.Event().wait()
+
+    calm = True
 
     def doubt(self, reason: str) -> None:
         self.doubts.append(reason)
@@ -317,6 +320,64 @@ def test_s21_real_money_is_never_written_into_a_file_of_another_mode_or_account(
             home.journal(*asked)
         with Reader(home.live) as reader:
             assert (reader.stamp.mode, reader.stamp.identity) == stamped
+
+
+def test_inv13_a_run_that_is_ended_while_an_entry_fills_waits_for_its_stop(tmp_path: Path) -> None:
+    protected: list[Order] = []
+    beside: list[asyncio.Task[None]] = []
+
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+        entry = await there.next(Purpose.ENTRY)
+        there.calm = False
+
+        async def later() -> None:
+            await asyncio.sleep(0.1)
+            tell([there.filled(entry)])
+            protected.append(await there.next(Purpose.STOP))
+            there.calm = True
+
+        beside.append(asyncio.create_task(later()))
+
+    records = live(script, tmp_path / "home")
+    assert [o.quantity for o in protected] == [f.quantity for f in of(Fill, records)]
+    assert len(protected) == 1
+
+
+def test_inv13_what_rests_of_an_entry_is_called_off_before_a_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "FILLING", 0.05)
+    gone: list[str] = []
+    beside: list[asyncio.Task[None]] = []
+
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+        entry = await there.next(Purpose.ENTRY)
+        there.calm = False
+
+        async def later() -> None:
+            while entry.id not in there.cancelled:
+                await asyncio.sleep(0.01)
+            gone.append(entry.id)
+            tell([OrderEnded(ts=entry.ts + 60, order_id=entry.id, symbol=BTC, state="cancelled", reason="called off")])
+            there.calm = True
+
+        beside.append(asyncio.create_task(later()))
+
+    records = live(script, tmp_path / "home")
+    assert gone == [o.id for o in of(Order, records)] == [e.order_id for e in of(OrderEnded, records)]
+
+
+def test_a_run_that_cannot_leave_its_account_safe_says_so_and_ends_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "PARTING", 0.1)
+
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        opened(there, tell, ready)
+        await there.next(Purpose.ENTRY)
+        there.calm = False
+
+    live(script, tmp_path / "home")
 
 
 def test_r11_a_symbol_nobody_has_heard_of_for_long_takes_no_entries_until_there_is_news() -> None:

@@ -81,6 +81,8 @@ class There:
     def dispatch(self, written: Future[None]) -> None:
         self.writings.append(written)
 
+    calm = True
+
     def doubt(self, reason: str) -> None:
         self.cancels.append(reason)
 

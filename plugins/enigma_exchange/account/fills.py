@@ -121,7 +121,9 @@ class Fills:
     def _entered(self, life: Life, trade: Traded) -> list[Report | Command]:
         order = life.order
         fill = self._fill(trade, order.id, trade.quantity, order.reason)
-        if (order.parent or order.id) in self._book.orders:
+        working = self._book.orders.get(order.parent or order.id)
+        # a slice that was taken for over has been sent once more: both may not fill as one entry
+        if working is not None and trade.quantity <= working.order.quantity - working.filled:
             return [fill]
         # it was given up: taken over as it is, protected, and left
         position = self._book.positions.get(order.symbol)

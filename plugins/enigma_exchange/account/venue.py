@@ -164,6 +164,11 @@ class LiveAccount:
     def doubt(self, reason: str) -> None:
         self._go_stale(reason)
 
+    @property
+    def calm(self) -> bool:
+        entering = any(not life.reduces for life in self.lives.working())
+        return not (entering or self._noted or self._batches or self.protection.since)
+
     def dispatch(self, written: Future[None]) -> None:
         if not self._noted:
             return
