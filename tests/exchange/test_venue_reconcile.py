@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -808,6 +809,31 @@ def test_inv18_slices_that_together_fill_more_than_their_entry_do_not_reach_the_
     book.apply(msgspec.structs.replace(first, order_id=entry.id))
     assert len(filled(2, 14)) == 1
     assert filled(3, 15) == []
+
+
+class Crumbs(FakeExchange):
+    """An entry meets many small orders."""
+
+    def _match(self, order: Any) -> None:
+        if order.placing.reduce_only:
+            super()._match(order)
+            return
+        for _ in range(int(order.placing.quantity)):
+            self._fill(order, Decimal(1), self.price[order.placing.symbol])
+
+
+def test_an_entry_that_fills_in_forty_parts_has_one_stop_sent_for_all_of_them() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk(exchange=Crumbs({BTC: INSTRUMENT})).start()
+        desk.enter(quantity=40)
+        await desk.until(lambda: desk.book.positions and desk.venue.calm, 5)
+        assert desk.book.positions[BTC].quantity == 40
+        assert [o.quantity for o in desk.exchange.sent("place") if o.kind == "stop"] == [40]
+        desk = await desk.crash()
+        await asyncio.sleep(30)
+        assert [o.placing.quantity for o in desk.exchange.at_work()] == [40]
+
+    live(scene)
 
 
 def test_inv13_an_account_is_calm_once_nothing_can_open_a_position_and_what_is_held_is_protected() -> None:

@@ -333,6 +333,10 @@ class LiveAccount:
 
     async def _send(self, life: Life) -> None:
         order = life.order
+        if self._is_superseded(life):
+            # the fills of one order come by dozens: the exchange is told of the stop that is for all of them
+            self._over(life)
+            return
         if maybe("account: an order leaves late"):
             await asyncio.sleep(0.3)
         if not life.reduces:
@@ -382,6 +386,14 @@ class LiveAccount:
         else:
             await self._accepted(life, venue_id)
         self._touch(order.symbol)
+
+    def _is_superseded(self, life: Life) -> bool:
+        """A stop that never left, and that another one has taken the place of."""
+        order = life.order
+        if order.purpose is not Purpose.STOP or life.tries or order.id in self._book.orders:
+            return False
+        others = (w.order for w in self._book.orders.values() if w.order.symbol == order.symbol)
+        return any(o.purpose is Purpose.STOP and o.decision_id == order.decision_id and o.id in self.lives for o in others)
 
     async def _accepted(self, life: Life, venue_id: str) -> None:
         maybe("account: an order was accepted")
