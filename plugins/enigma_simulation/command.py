@@ -97,6 +97,16 @@ def _sum_up(found: Total) -> None:
     )
     for line in lines:
         click.echo(line)
+    _by_fault(found)
+
+
+def _by_fault(found: Total) -> None:
+    if not found.longest_by_fault:
+        return
+    click.echo("longest without a stop in reach of the exchange, by the only kind of fault of a world:")
+    width = max(map(len, found.longest_by_fault))
+    for name, seconds in sorted(found.longest_by_fault.items(), key=lambda item: (-item[1], item[0])):
+        click.echo(f"  {name:<{width}}  {seconds:5.1f} s")
 
 
 @hookimpl

@@ -27,6 +27,8 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     longest_in_reach: float
     longest_in_calm: float
     """The longest unprotected time of the seeds without any fault."""
+    longest_by_fault: dict[str, float]
+    """The longest unprotected time in reach (s) of the seeds that met one kind of fault alone, by that fault."""
     kill: float
     """The longest that the kill switch took, in calm."""
     orders: int
@@ -68,6 +70,7 @@ def total(found: Iterable[Outcome], seen: Callable[[Outcome], None] = lambda _: 
         longest_unprotected_seed=worst.seed if worst is not None else 0,
         longest_in_reach=max((o.longest_in_reach for o in every), default=0.0),
         longest_in_calm=max((o.longest_unprotected for o in every if o.weather == "calm"), default=0.0),
+        longest_by_fault=_by_fault(every),
         kill=max((took for o in every for took in o.kills), default=0.0),
         orders=sum(o.entries for o in every),
         trades=sum(o.trades for o in every),
@@ -75,3 +78,12 @@ def total(found: Iterable[Outcome], seen: Callable[[Outcome], None] = lambda _: 
         seconds=round(sum(o.seconds for o in every), 3),
         virtual=round(sum(o.virtual for o in every), 1),
     )
+
+
+def _by_fault(every: Iterable[Outcome]) -> dict[str, float]:
+    longest: dict[str, float] = {}
+    for outcome in every:
+        if outcome.weather == "single":
+            (name,) = outcome.faults
+            longest[name] = max(longest.get(name, 0.0), outcome.longest_in_reach)
+    return dict(sorted(longest.items()))

@@ -150,7 +150,12 @@ def _alerts(random: Random, ends: float) -> Iterator[Deed]:
     while at < ends:
         symbol = random.choice(SYMBOLS)
         action = random.choices(("long", "short", "close", "reverse", "reduce", "cancel"), (6, 6, 2, 1, 1, 1))[0]
-        values: dict[str, Any] = {"symbol": symbol, "action": action, "key": random.choice(names), "age": random.choice((0, 0, 0, 0, 20, 90))}
+        values: dict[str, Any] = {
+            "symbol": symbol,
+            "action": action,
+            "key": random.choice(names),
+            "age": random.choice((0, 0, 0, 0, 20, 90)),
+        }
         if random.random() < 0.15:
             values["stop"] = random.choice((0.004, 0.008, 0.03))
         yield Deed(at, "alert", values)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,13 +25,24 @@ from enigma_simulation.scenario import Deed, Scenario, scenario
 PLAIN = 3
 """A seed whose prices and alerts lead to entries, stops and targets."""
 
+LONG = 118.0
+"""Seconds after which its faults are over."""
+
 
 def story(*deeds: Deed, seed: int = PLAIN, weather: Any = "single", **changes: Any) -> Scenario:
     """A scenario's market and alerts with `deeds` in the place of its faults."""
     base = scenario(seed)
     market = [d for d in base.deeds if d.what in ("alert", "gap", "depth", "reset")]
-    values: dict[str, Any] = {"weather": weather, "faults": (), "crash_at": None, "rare": 0.0, "algorithm": "", **changes}
-    every = tuple(sorted([*market, *deeds], key=lambda d: d.at))
+    values: dict[str, Any] = {
+        "weather": weather,
+        "faults": (),
+        "crash_at": None,
+        "rare": 0.0,
+        "algorithm": "",
+        "ends": LONG,
+        **changes,
+    }
+    every = tuple(sorted([d for d in market if d.at < values["ends"]] + [*deeds], key=lambda d: d.at))
     return msgspec.structs.replace(base, deeds=every, **values)
 
 
@@ -113,31 +123,29 @@ def test_a_journal_without_a_thread_writes_when_it_is_told_to(tmp_path: Path) ->
 # whole worlds
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+whole = cache(simulate)
+
+
+@pytest.mark.parametrize("seed", [2, 4])
 def test_a_world_of_its_own(seed: int) -> None:
-    outcome = simulate(seed)
-    assert not outcome.violations
+    assert not whole(seed).violations
 
 
-def _trace(seeds: Sequence[int], hash_seed: str) -> Any:
-    code = (
-        "import json, sys; from enigma_simulation.running import simulate; "
-        "print(json.dumps([simulate(int(s)).trace for s in sys.argv[1:]]))"
-    )
+def _trace(seed: int, hash_seed: str) -> str:
+    code = "import sys; from enigma_simulation.running import simulate; print(simulate(int(sys.argv[1])).trace)"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, seeds)], capture_output=True, text=True, check=True, env=environment, timeout=120
+        [sys.executable, "-c", code, str(seed)], capture_output=True, text=True, check=True, env=environment, timeout=120
     )
-    return json.loads(done.stdout)
+    return done.stdout.strip()
 
 
 def test_p23_the_same_seed_takes_the_same_course_under_two_hash_seeds() -> None:
-    assert _trace((2, 5), "1") == _trace((2, 5), "2")
+    assert _trace(2, "1") == _trace(2, "2") == whole(2).trace
 
 
 def test_p23_another_seed_takes_another_course() -> None:
-    first, second = _trace((2, 5), "1")
-    assert first != second
+    assert whole(2).trace != whole(4).trace
 
 
 # single faults, by their rows
@@ -158,9 +166,8 @@ def test_x02_a_time_out_before_it_arrived_is_told_from_one_after() -> None:
     run(every({"what": "drop", "chance": 0.3, **ORDERS}))
 
 
-@pytest.mark.parametrize("what", ["error", "error_after", "html", "half"])
-def test_x03_an_answer_that_makes_no_sense_is_no_failure(what: str) -> None:
-    run(every({"what": what, "chance": 0.3, **ORDERS}))
+def test_x03_an_answer_that_makes_no_sense_is_no_failure() -> None:
+    run(*(every({"what": what, "chance": 0.12, **ORDERS}) for what in ("error", "error_after", "html", "half")))
 
 
 def test_x07_what_has_filled_of_an_entry_is_protected_and_the_rest_called_off() -> None:
@@ -200,17 +207,17 @@ def test_x32_an_empty_list_of_positions_closes_nothing() -> None:
     run(*(Deed(at, "fault", {"empty_positions": 2}) for at in (30.0, 60.0, 90.0)))
 
 
-@pytest.mark.parametrize("ms", [-3_600_000, 3_600_000])
-def test_s13_the_clock_jumps_by_an_hour_and_back(ms: int) -> None:
-    run(Deed(45.0, "jump", {"ms": ms}), Deed(80.0, "jump", {"ms": -ms}))
+def test_s13_the_clock_jumps_by_an_hour_and_back() -> None:
+    hour = 3_600_000
+    run(*(Deed(at, "jump", {"ms": ms}) for at, ms in ((35.0, hour), (60.0, -hour), (75.0, -hour), (100.0, hour))))
 
 
 def test_s13_asleep_for_two_hours() -> None:
-    run(Deed(60.0, "freeze", {"seconds": 7_200.0}), ends=7_390.0, over=7_500.0)
+    run(Deed(60.0, "freeze", {"seconds": 7_200.0}), ends=7_300.0, over=7_400.0)
 
 
 def test_p22_stopped_for_five_minutes_and_continued() -> None:
-    run(Deed(60.0, "freeze", {"seconds": 300.0}), ends=420.0, over=520.0)
+    run(Deed(60.0, "freeze", {"seconds": 300.0}), ends=400.0, over=500.0)
 
 
 def test_s04_killed_again_and_again_every_position_keeps_or_gets_its_stop() -> None:
@@ -238,7 +245,12 @@ def test_r06_opposite_signals_at_one_moment_leave_one_position() -> None:
     run(*(alert(at, "ETH/USDT:USDT", action, f"o{at}{action}") for at in (40.0, 60.0, 80.0, 100.0) for action in both))
 
 
-@pytest.mark.parametrize("after", [0.0, 0.02, 0.06, 0.5])
-def test_r07_halted_while_an_entry_is_on_its_way_it_is_left_again(after: float) -> None:
+def test_r07_halted_while_an_entry_is_on_its_way_it_is_left_again() -> None:
     slow = every({"what": "latency", "ms": 400, "chance": 0.5, **ORDERS})
-    run(alert(60.0, "SOL/USDT:USDT", "long", "r07"), Deed(60.0 + after, "halt", {"symbol": "SOL/USDT:USDT"}), slow)
+    deeds = [slow]
+    for number, after in enumerate((0.0, 0.02, 0.06, 0.5)):
+        at = 25.0 + 24.0 * number
+        deeds.append(alert(at, "SOL/USDT:USDT", "long", f"r07-{number}"))
+        deeds.append(Deed(at + after, "halt", {"symbol": "SOL/USDT:USDT"}))
+        deeds.append(Deed(at + 12.0, "resume"))
+    run(*deeds[:-1])
