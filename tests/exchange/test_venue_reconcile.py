@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -20,7 +22,7 @@ from enigma_exchange.account.fills import Fills
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.positions import difference, explained
 from enigma_exchange.naming import PREFIX, client_id
-from enigma_exchange.port import Held, OrderState, Placing, Traded
+from enigma_exchange.port import Held, Nudge, OrderState, Placing, Traded, Unclear
 from live_desk import FakeExchange, LiveDesk, live
 from markets import START
 
@@ -809,6 +811,26 @@ def test_inv18_slices_that_together_fill_more_than_their_entry_do_not_reach_the_
     book.apply(msgspec.structs.replace(first, order_id=entry.id))
     assert len(filled(2, 14)) == 1
     assert filled(3, 15) == []
+
+
+class Interrupted(FakeExchange):
+    """Its private stream ends every hour."""
+
+    async def listen(self, nudge: Callable[[Nudge], None]) -> None:
+        self.calls.append((asyncio.get_running_loop().time(), "listen", None))
+        await asyncio.sleep(3600)
+        raise Unclear("the stream has ended")
+
+
+def test_a_stream_that_was_steady_is_asked_for_again_at_once_however_often_it_has_ended() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk(exchange=Interrupted({BTC: INSTRUMENT})).start()
+        await asyncio.sleep(12 * 3600)
+        times = [at for at, method, _ in desk.exchange.calls if method == "listen"]
+        assert len(times) == 12
+        assert max(after - before for before, after in pairwise(times)) < 3602
+
+    live(scene)
 
 
 class Crumbs(FakeExchange):

@@ -62,6 +62,9 @@ T = TypeVar("T")
 TICK = 0.25
 """Seconds between looks at what is held and unprotected."""
 
+STEADY = 60.0
+"""Seconds after which a private stream that ends was a good one: the next is asked for at once."""
+
 FROZEN = 5.0
 """Seconds between two ticks after which this process must have slept: nothing it knows is fresh."""
 
@@ -236,10 +239,12 @@ class LiveAccount:
         """Follow the private stream; without it everything is only found later."""
         tries = 0
         while True:
+            began = self._now()
             try:
                 await self._api.listen(self._nudged)
             except ExchangeError as error:
                 log.warning("the private stream: %s", error)
+            tries = 0 if self._now() - began > STEADY else tries
             await self._pause(tries)
             tries += 1
 
@@ -527,7 +532,9 @@ class LiveAccount:
             return
         ending: Ending = "cancelled" if life.calling_off or life.reduces else "expired"
         await self._end(life, ending, life.called_off or "it never reached the exchange")
-        life.state = "absent"
+        if life.state == "over":
+            # it may have turned up while its end was told
+            life.state = "absent"
 
     async def _last_look(self, life: Life) -> OrderState | None:
         try:
@@ -931,7 +938,7 @@ class LiveAccount:
             for name in ("fills", "orders", "positions"):
                 self._asked[name].set()
             return
-        if self.lives.foreign(nudge.client_id) and self._group is not None:
+        if self.lives.foreign(nudge.client_id) and self._group is not None and not self._halted:
             self._group.create_task(self._suspect(nudge))
         life = self.lives.of_ids(nudge.client_id, nudge.venue_id)
         if life is not None and life.state in ("working", "unknown"):
