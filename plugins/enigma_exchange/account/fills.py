@@ -127,11 +127,23 @@ class Fills:
             return [fill]
         # it was given up: taken over as it is, protected, and left
         position = self._book.positions.get(order.symbol)
-        same = position is None or (position.decision_id == order.decision_id and position.side == order.side)
-        if order.symbol in self._book.entries or not same:
+        if order.symbol in self._book.entries:
+            return []
+        if position is not None and position.side != order.side:
+            return self._netted(position, order, trade)
+        if position is not None and position.decision_id != order.decision_id:
             return []
         adopted = msgspec.structs.replace(order, quantity=trade.quantity, parent="")
         return [OrderFound(ts=trade.ts, order=adopted), fill]
+
+    def _netted(self, position: Position, order: Order, trade: Traded) -> list[Report | Command]:
+        """A given-up entry that filled against what is held: the exchange has set one off against the other."""
+        off = min(trade.quantity, position.quantity)
+        found = self.foreign(position, trade, off, "netted")
+        if rest := trade.quantity - off:
+            fill = msgspec.structs.replace(self._fill(trade, order.id, rest, order.reason), id=f"{key(trade)}/rest")
+            found += [OrderFound(ts=trade.ts, order=msgspec.structs.replace(order, quantity=rest, parent="")), fill]
+        return found
 
     def foreign(self, position: Position, trade: Traded, quantity: Decimal, reason: str = "") -> list[Report | Command]:
         """`quantity` of a trade that takes something off our position, and belongs to no order of the book."""

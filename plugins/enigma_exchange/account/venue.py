@@ -664,6 +664,11 @@ class LiveAccount:
                 why = f"order {life.order.id} was given up and has filled after all"
                 log.error("%s: it is closed", why)
                 reports.append(CloseWanted(ts=self._ts(), symbol=trade.symbol, reason=why))
+            elif not life.reduces and any(isinstance(r, OrderFound) for r in reports):
+                why = f"order {life.order.id} was given up and has filled against {trade.symbol}"
+                self._halt(f"{why}: look at the account")
+                if trade.quantity < self._book.positions[trade.symbol].quantity:
+                    reports.append(CloseWanted(ts=self._ts(), symbol=trade.symbol, reason=why))
             self._say(*reports)
             if gone and life.left > 0:
                 self._revive(life, "it was over, and has filled after all")
