@@ -111,6 +111,12 @@ def scenario(seed: int) -> Scenario:
         deeds += found
         names.append(name)
         crash_at = crash_at if crash is None else crash
+    siege = Random(f"siege/{seed}")
+    if weather == "calm" and siege.random() < 0.5:
+        weather = "single"
+        found, name = _siege(siege, ends)
+        deeds += found
+        names.append(name)
     return Scenario(
         seed=seed,
         weather=weather,
@@ -216,3 +222,19 @@ def _trouble(kind: str, random: Random, ends: float) -> tuple[list[Deed], str, i
         jump = random.choice((-3_600_000, 3_600_000, -2_000, 2_000, 28_800_000))
         return [Deed(begins, "jump", {"ms": jump}), Deed(begins + min(lasts, 40), "jump", {"ms": -jump})], "clock", None
     return [Deed(begins, "stall"), Deed(begins + min(lasts, 40), "flow")], "stalled feed", None
+
+
+def _siege(random: Random, ends: float) -> tuple[list[Deed], str]:
+    """One thing that goes wrong for long, without fail: only who gives up waiting gets through it."""
+    begins = random.uniform(10.0, 50.0)
+    until = begins + random.uniform(50.0, 60.0)
+    kind = random.choice(("stops", "orders", "disk"))
+    if kind == "disk":
+        until = begins + 9.0
+        deeds = [Deed(begins, "clog", {"channel": "disk"}), Deed(until, "crash"), Deed(until + 1.0, "free", {"channel": "disk"})]
+        return deeds, "disk held up, then killed"
+    if kind == "stops":
+        what = random.choice(("error", "throttle", "timeout", "drop"))
+        spell = {"what": what, "method": "POST", "path": "/api/v1/orders", "stops": True, "lasts": until - begins}
+        return [Deed(begins, "spell", spell)], "no stops"
+    return [Deed(begins, "clog", {"channel": "orders"}), Deed(until, "free", {"channel": "orders"})], "orders held up"

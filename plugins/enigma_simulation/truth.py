@@ -49,5 +49,14 @@ class Truth:
                 left += order.left
         return left >= abs(own)
 
+    def last_filled(self, symbol: str) -> str:
+        """The client id of the order that filled last in `symbol`, empty where none did or it has none."""
+        code, state = self._codes[symbol], self._exchange.state
+        for trade in reversed(state.trades):
+            if trade.symbol == code:
+                order = state.orders.get(trade.order_id)
+                return order.client_id if order is not None else ""
+        return ""
+
     def trades(self) -> int:
         return len(self._exchange.state.trades)

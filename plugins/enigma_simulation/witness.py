@@ -424,6 +424,8 @@ class Witness:
             return
         if order.purpose is not Purpose.ENTRY and not (body.get("reduceOnly") or body.get("closeOrder")):
             self.fail("INV-15", f"{order.purpose} {order.id} was sent without reduce-only")
+        if order.purpose is Purpose.STOP and body.get("stop") != ("up" if order.side > 0 else "down"):
+            self.fail("INV-14", f"stop {order.id} waits for the price to go {body.get('stop')}")
         if Decimal(str(body.get("size", 0))) > order.quantity:
             self.fail("INV-18", f"order {order.id} was sent with {body.get('size')} contracts")
 
@@ -436,7 +438,7 @@ class Witness:
             before = self._held.get(symbol, ZERO)
             if held != before:
                 self._held[symbol] = held
-                if held * before < 0 and not self.foreign.get(symbol):
+                if held * before < 0 and not self.foreign.get(symbol) and not self._entered(symbol):
                     self.fail("INV-15", f"{symbol} went from {before} to {held} contracts: a close has flipped the position")
             own = held - self.foreign.get(symbol, ZERO)
             if not held or not own or self.truth.covered(symbol, own):
@@ -454,6 +456,11 @@ class Witness:
                 if exposed > limit:
                     text = f"{symbol}: {own} contracts had no stop at the exchange for {limit:g} s in which it could be reached"
                     self.fail("INV-13", text, once=f"{symbol} {since}")
+
+    def _entered(self, symbol: str) -> bool:
+        """What filled last was an entry, which had been held up for long."""
+        order = self.durable.get(self.truth.last_filled(symbol))
+        return order is not None and order.purpose is Purpose.ENTRY
 
     def uncovered(self) -> list[str]:
         return list(self._since)

@@ -384,15 +384,16 @@ class World:
         telling = self.loop.create_task(desk.tell(command(desk.now())))
         await asyncio.wait([telling], timeout=10.0)
 
-    async def halt(self, by_file: bool = False) -> None:
-        """The kill switch."""
+    async def halt(self, by_file: bool = False, by_command: bool = False) -> None:
+        """The kill switch: a file, a command, or both as `enigma halt` does."""
         self.kills.append((self.loop.time(), None))
         self.trace("halt")
         if by_file:
             control.halt(self.folder, "a file was laid")
         else:
             await self.tell(lambda ts: StateSet(ts=ts, state="HALTED", reason="the kill switch", flatten=True))
-            control.halt(self.folder, "the kill switch")
+            if not by_command:
+                control.halt(self.folder, "the kill switch")
 
     async def resume(self) -> None:
         control.lift(self.folder)
