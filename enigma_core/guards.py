@@ -88,7 +88,7 @@ def intentions(plan: Plan, home: Path) -> list[str]:
     symbols = ", ".join(plan.symbols) or "every symbol of the feed"
     many = f"{len(plan.symbols)} symbols: " if len(plan.symbols) > 1 else ""
     lines = [
-        f"account: {_identity(executor)}" + (", on a local exchange: no real money" if plan.sandbox else ", with real money"),
+        f"account: {_identity(executor)}" + (": no real money" if plan.sandbox else ", with real money"),
         f"market: {_identity(feed)}, {many}{symbols}",
         f"strategy: {plan.strategy}, signals on {plan.timeframes.primary}, entries worked by "
         + (algorithm.name if algorithm is not None else "market"),

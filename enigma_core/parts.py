@@ -504,6 +504,10 @@ class Rehearsing(Protocol):
         """What a person should know, a line each."""
         ...
 
+    def fault(self) -> str:
+        """Why it has ended by itself, as a sentence; empty while it runs."""
+        ...
+
     def close(self) -> None:
         """End it; what it holds is kept for the next time."""
         ...

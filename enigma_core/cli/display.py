@@ -19,20 +19,25 @@ from enigma_core import report
 from enigma_core.alert import AlertRefused, AlertWorked
 from enigma_core.model import (
     ZERO,
+    Blocked,
     Class,
     CloseWanted,
     ConfigSet,
     DayOpened,
     Decision,
+    ExternalSeen,
     Fill,
     Funded,
     Marked,
     Order,
     OrderEnded,
+    OrderFound,
+    OrderSeen,
     Purpose,
     StateSet,
     StreakReset,
     Trade,
+    Transferred,
     Verdict,
 )
 from enigma_core.parts import Note
@@ -272,7 +277,16 @@ class Stream:
                 return ("config", "yellow"), ("; ".join(f"{path} = {value}" for path, value in record.changes.items()), "")
             case Note():
                 return ("note", "yellow"), (f"{record.title}{': ' if record.text else ''}{record.text}", "")
+            case ExternalSeen() | OrderFound() | Transferred() | Blocked() | OrderSeen():
+                return self._venue(record)
         return None
+
+    def _venue(self, record: Any) -> tuple[Styled, Styled] | None:
+        """What a real venue says that nobody here asked for."""
+        from enigma_core.shells.notes import note_of
+
+        note = note_of(record)
+        return (("venue", "yellow"), (f"{note.title}: {note.text}", "")) if note is not None else None
 
     def _decision(self, decision: Decision) -> tuple[Styled, Styled] | None:
         self.decisions += 1

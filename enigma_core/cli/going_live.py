@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from enigma_core.errors import ConfigError, HomeError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from enigma_core.config import Tree
     from enigma_core.home import Home
+    from enigma_core.parts import Rehearsing
     from enigma_core.plan import Plan
 
 REAL = {"feed": ("synthetic", "kucoin"), "executor": ("paper", "ccxt")}
@@ -37,11 +38,18 @@ def parts(
     }
 
 
+class Laid(NamedTuple):
+    """The settings that have a run trade on a local exchange, and that exchange; both empty without one."""
+
+    settings: dict[str, Any]
+    running: Rehearsing | None
+
+
 @contextlib.contextmanager
-def exchange(plan: Plan, home: Home, *, fresh: bool) -> Iterator[dict[str, Any]]:
-    """The local exchange of a rehearsal, running for as long as it is needed; the settings that have a run trade on it."""
+def exchange(plan: Plan, home: Home, *, fresh: bool) -> Iterator[Laid]:
+    """The local exchange of a rehearsal, running for as long as it is needed."""
     if plan.account_mode != "sandbox":
-        yield {}
+        yield Laid({}, None)
         return
     if plan.rehearsal is None:
         raise ConfigError("sandbox is true, but rehearsal names no local exchange: write {'use': 'kucoin_sandbox'}")
@@ -50,7 +58,7 @@ def exchange(plan: Plan, home: Home, *, fresh: bool) -> Iterator[dict[str, Any]]
     running = plan.rehearsal.start(home.path)
     try:
         home.told += running.told
-        yield {path: referred(path, value) for path, value in running.settings.items()}
+        yield Laid({path: referred(path, value) for path, value in running.settings.items()}, running)
     finally:
         running.close()
 

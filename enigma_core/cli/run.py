@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from enigma_core.cli import options
+from enigma_core.errors import HomeError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from enigma_core.config import Tree
     from enigma_core.config.kept import Settings
     from enigma_core.home import Home
+    from enigma_core.parts import Rehearsing
     from enigma_core.plan import Plan
     from enigma_core.plugins import Catalogue
     from enigma_core.shells import Summary
@@ -133,24 +135,24 @@ def run(
         word for pair in pairs for word in ("-p", pair)
     ]
     with Home.open(home) as held, going_live.exchange(plan, held, fresh=fresh) as laid:
-        if laid:
-            flags |= laid
+        if laid.settings:
+            flags |= laid.settings
             plan, tree, catalogue = options.planned(config, strategy, sets, flags, changed)
         going_live.refuse(plan, held.path, tree)
         if plan.feed is not None:
             # a configuration file's symbols belong to its own feed
-            other = data or feed or laid
+            other = data or feed or laid.settings
             named = () if other and tree.origin("symbols") == options.origin_of(config) else plan.symbols
             symbols, told = options.traded(plan, pairs, named, held.path)
             held.told += told
             plan = msgspec.structs.replace(plan, symbols=symbols)
         held.told[:0] = [*tree.notes, *going_live.intentions(plan, held.path)]
         if as_json:
-            summary = _traded(plan, held, catalogue, changeable, fresh, seconds, _json_line)
+            summary = _traded(plan, held, catalogue, changeable, fresh, seconds, _json_line, laid.running)
             _json_line(summary)
         else:
             with _shown(quiet, detail) as (out, stream, observer):
-                summary = _traded(plan, held, catalogue, changeable, fresh, seconds, observer)
+                summary = _traded(plan, held, catalogue, changeable, fresh, seconds, observer, laid.running)
             out.print()
             out.print(_table(summary, stream))
             _hints(out, summary, again, home)
@@ -172,6 +174,7 @@ def _traded(
     fresh: bool,
     seconds: float | None,
     observer: Observer,
+    beside: Rehearsing | None,
 ) -> Summary:
     import asyncio
     import gc
@@ -182,7 +185,14 @@ def _traded(
     from enigma_core import shells
 
     gone: BrokenPipeError | None = None
+    ended = ""
     stop = asyncio.Event()
+
+    async def watch(running: Rehearsing) -> None:
+        nonlocal ended
+        while not (ended := running.fault()):
+            await asyncio.sleep(1)
+        stop.set()
 
     def observe(record: Any) -> None:
         nonlocal gone
@@ -208,7 +218,12 @@ def _traded(
             loop.add_signal_handler(one, end)
         if seconds is not None:
             loop.call_later(seconds, stop.set)
-        return await shells.run(plan, home, stop=stop, observer=observe, catalogue=catalogue, settings=settings, fresh=fresh)
+        watching = asyncio.create_task(watch(beside)) if beside is not None else None
+        try:
+            return await shells.run(plan, home, stop=stop, observer=observe, catalogue=catalogue, settings=settings, fresh=fresh)
+        finally:
+            if watching is not None:
+                watching.cancel()
 
     # what was made so far lives as long as the run: the collector need not look through it again and again
     gc.collect()
@@ -218,6 +233,8 @@ def _traded(
         summary = runner.run(session())
     if gone is not None:
         raise gone
+    if ended:
+        raise HomeError(ended)
     return summary
 
 

@@ -54,7 +54,7 @@ def _show(s: dict[str, Any], path: Path) -> None:
         "trades": str(s["trades"]),
         "decisions": str(s["decisions"]),
         "alerts": str(s["alerts"]),
-        "as of": "-" if s["last_ts"] is None else f"{display.when(s['last_ts'])} UTC, market time",
+        "as of": "-" if not s["last_ts"] else f"{display.when(s['last_ts'])} UTC, market time",
     }
     out.print(display.facts(f"Account in {path}", rows))
     if s["held"]:

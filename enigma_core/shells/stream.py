@@ -46,6 +46,7 @@ from enigma_core.model import (
     Sliced,
     StateSet,
     Trade,
+    Transferred,
 )
 from enigma_core.parts import Applied, Clock, Command, Feed, Note, Ports, RemoteVenue, Report, Venue
 from enigma_core.plan import Plan
@@ -689,6 +690,9 @@ class Session:
             summary.decisions += 1
         elif type(record) is Order:
             summary.orders += 1
+        elif type(record) is Transferred:
+            # what comes in from outside was not earned
+            summary.start_equity += record.amount
         elif type(record) is Trade:
             summary.trades += 1
             summary.net += record.net

@@ -54,6 +54,11 @@ class Child:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def code(self) -> int | None:
+        """What it ended with, below 0 the signal that killed it; None while it runs."""
+        return self._process.poll()
+
     def close(self) -> None:
         """Have it write its state and end; any number of times."""
         _end(self._process)

@@ -83,6 +83,13 @@ class Running:
         told = self._child.told
         return (f"the local exchange listens at {told['url']}, its buttons are at {told['admin']}", *told["told"])
 
+    def fault(self) -> str:
+        code = self._child.code
+        if code is None:
+            return ""
+        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return f"the local exchange has ended ({how}), and with it every stop that rested there: start again, its account is kept"
+
     def close(self) -> None:
         self._child.close()
 

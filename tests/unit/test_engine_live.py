@@ -334,3 +334,11 @@ def test_what_a_venue_booked_is_unique_in_a_journal_by_its_id() -> None:
     funded = Funded(ts=1, symbol=SYMBOL, rate=Decimal(0), price=Decimal(1), amount=Decimal(0), id="f1")
     assert key(funded) == "funded:f1"
     assert key(Funded(ts=1, symbol=SYMBOL, rate=Decimal(0), price=Decimal(1), amount=Decimal(0))) is None
+
+
+def test_x25_a_target_that_somebody_cancels_is_told_and_the_stop_stays() -> None:
+    live = Live(exits={"stop_loss": StopLoss(), "take_profit": TakeProfit()}).held()
+    told = live.ended(live.orders(Purpose.TARGET)[-1], "cancelled")
+    assert of(Order, told) == []
+    (note,) = of(Note, told)
+    assert (note.event, live.stop().id in live.book.orders) == ("target_off", True)

@@ -455,7 +455,7 @@ def test_a_run_says_whose_money_it_trades_where_and_what_it_can_lose(plan: Plan,
     ):
         assert fact in said
     rehearsed = "\n".join(guards.intentions(with_(plan, sandbox=True), home))
-    assert "on a local exchange: no real money" in rehearsed
+    assert "5f1c: no real money" in rehearsed
     assert "sandbox.sqlite" in rehearsed
 
 
