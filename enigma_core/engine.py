@@ -325,15 +325,23 @@ class Engine:
             track.closing = True
             self._call_off(fill.symbol, fill.ts, out)
             self.place(self._close(position, fill.ts, "unprotected"), out)
+        self._tell(faults, fill.symbol, fill.ts, out)
+        if fill.symbol not in self.book.entries:
+            self._aim(position, track, entry, fill.ts, more, out)
+
+    def _aim(self, position: Position, track: Track, entry: Order, ts: int, more: str, out: list[Record]) -> None:
+        """An entry is over: the targets of all that it has filled go out, one set of them, however many fills there were."""
+        instrument = self.instruments[position.symbol]
+        faults: list[str] = []
         goals = asked_aim(entry, position.side, float(position.price), instrument, faults)
         goals = goals or aims(self.plan.exits, track.holding, instrument, faults)
-        for number, (aim, share) in enumerate(zip(goals, shares(goals, fill.quantity, instrument), strict=True), 1):
+        for number, (aim, share) in enumerate(zip(goals, shares(goals, position.quantity, instrument), strict=True), 1):
             if share:
                 price = instrument.price(float(aim.level))
-                part = f"tp{number}-{fill.ts // 1000}{more}"
-                order = _exit_order(position, part, fill.ts, Purpose.TARGET, aim.rule, share, price)
+                part = f"tp{number}-{ts // 1000}{more}"
+                order = _exit_order(position, part, ts, Purpose.TARGET, aim.rule, share, price)
                 self.place(msgspec.structs.replace(order, resting=aim.resting), out)
-        self._tell(faults, fill.symbol, fill.ts, out)
+        self._tell(faults, position.symbol, ts, out)
 
     def _ended(self, ended: OrderEnded, order: Order, out: list[Record]) -> None:
         """An order of ours is over without filling whole. What protects or closes a position that is still held is put back."""
@@ -343,7 +351,9 @@ class Engine:
             self._called_off.discard(order.id)
         if position is None or track is None:
             return
-        if order.purpose is Purpose.STOP and not self.leaving(symbol):
+        if order.purpose is Purpose.ENTRY and not track.closing and not self.leaving(symbol):
+            self._aim(position, track, order, ended.ts, "-e", out)
+        elif order.purpose is Purpose.STOP and not self.leaving(symbol):
             track.again += 1
             if ended.state == "rejected" or track.again > STOP_TRIES or not track.rule:
                 self._alarm(symbol, ended.ts, f"its stop was {ended.state} ({ended.reason}): the position is being closed", out)

@@ -342,3 +342,22 @@ def test_x25_a_target_that_somebody_cancels_is_told_and_the_stop_stays() -> None
     assert of(Order, told) == []
     (note,) = of(Note, told)
     assert (note.event, live.stop().id in live.book.orders) == ("target_off", True)
+
+
+def test_an_entry_of_many_fills_has_one_set_of_targets_once_it_is_whole() -> None:
+    live = Live(exits={"stop_loss": StopLoss(), "take_profit": TakeProfit()})
+    entry = live.signal()
+    for number in range(23):
+        live.filled(entry, quantity=1, number=number)
+    assert live.orders(Purpose.TARGET) == []
+    live.filled(entry, quantity=1, number=23)
+    assert [target.quantity for target in live.orders(Purpose.TARGET)] == [24]
+
+
+def test_an_entry_whose_rest_has_ended_has_the_targets_of_what_has_filled() -> None:
+    live = Live(exits={"stop_loss": StopLoss(), "take_profit": TakeProfit(ladder=((0.1, 0.5), (0.2, 0.5)))})
+    entry = live.signal()
+    live.filled(entry, quantity=10)
+    assert live.orders(Purpose.TARGET) == []
+    live.ended(entry, "expired")
+    assert [target.quantity for target in live.orders(Purpose.TARGET)] == [5, 5]
