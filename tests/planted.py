@@ -159,12 +159,6 @@ def rest_of_an_entry_works_on() -> Patches:
 
 
 @bug
-def fills_without_overlap() -> Patches:
-    """Fills are read from where the last reading ended."""
-    return _timing(overlap=0.01, deep=0.01)
-
-
-@bug
 def fee_is_forgotten() -> Patches:
     """What a fill cost in fees is not booked."""
     fill = Fills._fill

@@ -376,13 +376,14 @@ class World:
                     accepting.cancel()
             await asyncio.sleep(5.0)
 
-    async def tell(self, command: Callable[[int], Command]) -> None:
-        """An operator tells the engine, if there is one."""
-        desk = self.current.desk
-        if desk is None or self.current.dead:
-            return
-        telling = self.loop.create_task(desk.tell(command(desk.now())))
+    async def tell(self, command: Callable[[int], Command]) -> bool:
+        """An operator tells the engine, if there is one; whether it has said that it obeys."""
+        now = self.current
+        if now.desk is None or now.dead:
+            return False
+        telling = self.loop.create_task(now.desk.tell(command(now.desk.now())))
         await asyncio.wait([telling], timeout=10.0)
+        return not now.dead and telling.done() and not telling.cancelled() and telling.exception() is None
 
     async def halt(self, by_file: bool = False, by_command: bool = False) -> None:
         """The kill switch: a file, a command, or both as `enigma halt` does."""
@@ -391,8 +392,8 @@ class World:
         if by_file:
             control.halt(self.folder, "a file was laid")
         else:
-            await self.tell(lambda ts: StateSet(ts=ts, state="HALTED", reason="the kill switch", flatten=True))
-            if not by_command:
+            heard = await self.tell(lambda ts: StateSet(ts=ts, state="HALTED", reason="the kill switch", flatten=True))
+            if not (by_command and heard):
                 control.halt(self.folder, "the kill switch")
 
     async def resume(self) -> None:
