@@ -103,7 +103,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, phone: Phone) -> Iterator[Ho
         "symbols": [BTC, ETH],
         "timeframes": {"primary": "5m", "secondary": None, "available": ["5m"]},
         # nothing but alerts enters here: no score is so high, and an alert in mode signal is not asked for one
-        "gates": {**gates, "score": {"min": 1000}, "max_positions": {"max": 1}},
+        "gates": {**gates, "score": {"min": 1000}, "max_positions": {"max": 1}, "day_risk": {"max": 1}},
         "exits": {
             "take_profit": False,
             "break_even": False,
