@@ -12,6 +12,7 @@ from dataclasses import asdict
 from bench_alerts import alerts
 from bench_history import w1, w2, w3
 from bench_live import live, scan
+from bench_live_order import live_order
 from bench_order import order
 from bench_process import help_, process
 from bench_screener import screener
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[bool], Finding]] = {
     "help": help_,
     "alerts": alerts,
     "order": order,
+    "live_order": live_order,
 }
 
 
