@@ -61,7 +61,7 @@ def live_order(quick: bool) -> Finding:
     found.figures |= {"alert_p50_s": median(whole), "kill_s": killed, "request_s": request}
     p50, p99 = found.figures["p50_s"], found.figures["p99_s"]
     found.lines += [
-        f"decision to acknowledged order, on disk before it leaves: median {seconds(p50)}, p99 {seconds(p99)}, longest {seconds(took[-1])}",
+        f"decision to acknowledged order, on disk first: median {seconds(p50)}, p99 {seconds(p99)}, longest {seconds(took[-1])}",
         f"the same from the alert on: median {seconds(found.figures['alert_p50_s'])}",
         f"from an order to its signed request, by ccxt: median {seconds(found.figures['request_s'])}",
         f"`enigma close-all` with five positions, to flat with nothing working: {seconds(killed)}",
