@@ -39,13 +39,14 @@ class Truth:
         # the other engine of a scenario names its orders like ours
         return [order for order in self.live(symbol) if ours(order.client_id) and "zzzz" not in order.client_id]
 
-    def covered(self, symbol: str, own: Decimal) -> bool:
-        """Whether stops of ours at the exchange would take all of `own` (contracts, signed) off."""
+    def covered(self, symbol: str, own: Decimal, *, waiting: bool = False) -> bool:
+        """Whether stops of ours at the exchange would take all of `own` (contracts, signed) off. `waiting`: stops that have been
+        triggered, and fill or have stalled, do not count."""
         side = 1 if own > 0 else -1
         left = Decimal(0)
         for order in self.our_live(symbol):
             against = order.side == -side and order.reduce_only and order.stop == ("down" if side > 0 else "up")
-            if against:
+            if against and not (waiting and order.triggered):
                 left += order.left
         return left >= abs(own)
 

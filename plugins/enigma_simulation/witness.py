@@ -390,8 +390,10 @@ class Witness:
             self.fail("INV-09", f"entry {order.id} was sent {(wall - order.ts) / 1000:.0f} s after it was decided")
 
     def before_cancel(self) -> set[str]:
-        """Symbols whose position is protected, and not being left."""
-        return {s for s in self.instruments if self._own(s) and self.truth.covered(s, self._own(s)) and not self._leaving(s)}
+        """Symbols whose position is protected, and not being left. A stop that was triggered and has stalled protects no more: it
+        has to go before another can take its place."""
+        held = [(symbol, own) for symbol in self.instruments if (own := self._own(symbol)) and not self._leaving(symbol)]
+        return {symbol for symbol, own in held if self.truth.covered(symbol, own, waiting=True)}
 
     def after_cancel(self, before: set[str]) -> None:
         """A cancel of ours has been done: nobody may have lost his stop by it."""
