@@ -157,7 +157,10 @@ class Upkeep:
         """Remember what is held now: funding is booked a while after it was due."""
         now = self._ports.wall() + self.offset
         for position in self._book.positions.values():
-            self._lately[position.symbol] = (position.entry_ts, now)
+            entered, last = self._lately.get(position.symbol, (position.entry_ts, now))
+            # a position that was left and entered anew since may have seen a settlement that is not booked yet
+            first = min(entered, position.entry_ts) if now - last <= LATE else position.entry_ts
+            self._lately[position.symbol] = (first, now)
 
     async def funding(self) -> None:
         """Settlements of what is held, and of what was held a moment ago, each once."""
