@@ -111,15 +111,21 @@ class Slices:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
+        self._early: dict[str, list[Order]] = {}
+        """Slices that were told of before the entry they work."""
 
     def see(self, record: object) -> None:
         """Take in a record; those that have nothing to do with slices change nothing."""
         if type(record) is Sliced:
             order = record.order
             if order.parent == order.id:
-                self.jobs.setdefault(order.id, Job(order))
-            elif (job := self.jobs.get(order.parent)) is not None:
-                job.take(order)
+                begun = self.jobs.setdefault(order.id, Job(order))
+                for early in self._early.pop(order.id, ()):
+                    begun.take(early)
+            elif (known := self.jobs.get(order.parent)) is not None:
+                known.take(order)
+            else:
+                self._early.setdefault(order.parent, []).append(order)
         elif type(record) is Fill:
             job = self.jobs.get(record.order_id)
             if job is not None and record.slice in job.parts and job.fill(record.slice, record.quantity):
@@ -229,6 +235,11 @@ class Slicer:
             told, self._told = self._told, []
             yield from told
             while self._stirred:
+                # whoever was told a moment ago may have given another entry: it is told of before its slices are
+                told, self._told = self._told, []
+                yield from told
+                if not self._stirred:
+                    break
                 name = next(iter(self._stirred))
                 del self._stirred[name]
                 if name in self._jobs:
