@@ -11,6 +11,7 @@ from typing import Any
 from enigma_core.model import CloseWanted, StateSet, StreakReset
 from enigma_sandbox.exchange import Spell
 from enigma_simulation.scenario import Deed
+from enigma_simulation.truth import ANOTHER
 from enigma_simulation.world import World
 
 
@@ -143,7 +144,7 @@ def _venue_cancels(world: World, values: dict[str, Any]) -> None:
 
 def _another(world: World, values: dict[str, Any]) -> None:
     """An engine on another host trades this account."""
-    client = f"enigma-{'z' * 20}{world.events:06d}"
+    client = f"enigma-{ANOTHER}{world.events:06d}"
     symbol = values["symbol"]
     if world.truth.held(symbol) or world.truth.our_live(symbol):
         # beside a position of ours it is an order that rests

@@ -10,6 +10,10 @@ from enigma_sandbox.exchange import Contract, Exchange
 from enigma_sandbox.exchange.state import Order
 
 
+ANOTHER = "z" * 20
+"""What the other engine of a scenario has in the names of its orders."""
+
+
 class Truth:
     """The exchange's side of one account. Quantities are contracts, signed where they are held."""
 
@@ -37,7 +41,7 @@ class Truth:
 
     def our_live(self, symbol: str | None = None) -> list[Order]:
         # the other engine of a scenario names its orders like ours
-        return [order for order in self.live(symbol) if ours(order.client_id) and "zzzz" not in order.client_id]
+        return [order for order in self.live(symbol) if ours(order.client_id) and ANOTHER not in order.client_id]
 
     def covered(self, symbol: str, own: Decimal, *, waiting: bool = False) -> bool:
         """Whether stops of ours at the exchange would take all of `own` (contracts, signed) off. `waiting`: stops that have been

@@ -532,3 +532,23 @@ def _check(at: Desk, slicer: Slicer) -> None:
         n: {k: (p.filled, p.working) for k, p in j.parts.items()} for n, j in slicer._jobs.items()
     }
     assert all(c.order_id in {o.id for o in at.of(Order)} for c in at.of(Cancel)), "the engine knows nothing of slices"
+
+
+def test_an_entry_given_while_others_are_told_of_is_told_of_before_its_slices() -> None:
+    at = Worked(sends(4, again=START + 10**6), sends(4, again=START + 10**6))
+    at.slicer.submit(entry(name="a-in"))
+    told = []
+    for report in at.slicer.answers():
+        told.append(report.order.id)  # type: ignore[union-attr]
+        if told[-1] == "a-in-s1":
+            # what somebody makes of the first leads to another
+            at.slicer.submit(entry(name="b-in"))
+    assert told == ["a-in", "a-in-s1", "b-in", "b-in-s1"]
+
+
+def test_a_journal_that_tells_of_a_slice_before_its_entry_counts_it_all_the_same() -> None:
+    first = msgspec.structs.replace(entry(4), id="d-in-s1", parent="d-in")
+    slices = Slices()
+    for order in (first, msgspec.structs.replace(entry(), parent="d-in")):
+        slices.see(Sliced(ts=START, order=order))
+    assert list(slices.jobs["d-in"].parts) == ["d-in-s1"]
