@@ -9,7 +9,6 @@ from enigma_exchange.naming import ours
 from enigma_sandbox.exchange import Contract, Exchange
 from enigma_sandbox.exchange.state import Order
 
-
 ANOTHER = "z" * 20
 """What the other engine of a scenario has in the names of its orders."""
 

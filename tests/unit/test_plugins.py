@@ -433,7 +433,7 @@ def test_help_imports_no_plugin_and_loading_all_built_ins_is_quick() -> None:
         import enigma_core.hookspecs, enigma_core.plugins, enigma_core.scoring
         start = time.process_time()
         enigma_core.plugins.Catalogue.built_in()
-        heavy = ("ccxt", "litestar", "uvicorn", "websockets", "aiohttp", "sqlmodel", "pyarrow", "apprise", "enigma_sandbox.exchange")
+        heavy = ("ccxt", "litestar", "uvicorn", "websockets", "aiohttp", "sqlmodel", "apprise", "enigma_sandbox.exchange")
         assert not [name for name in heavy if name in sys.modules]
         print((time.process_time() - start) / (start - began))
     """)
