@@ -16,7 +16,7 @@ from enigma_screener.looking import Look, traded_as
 from enigma_screener.ranking import Bounds, Scan, ranked, universe
 from enigma_screener.watching import Rewound, Streamed, watch
 
-SETTLING = 15.0
+SETTLING = 20.0
 """Seconds that books are waited for; what has shown none by then is judged without."""
 
 

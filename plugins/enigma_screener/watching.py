@@ -76,7 +76,7 @@ class Streamed(Markets):
         super().__init__(feed, plan, listings)
         self.grace = grace
         self.settled = asyncio.Event()
-        """Set once every market has shown its book, or a bar has closed."""
+        """Set once every market has shown its book. Bars that were missed come before, and say nothing of now."""
 
     async def follow(self) -> None:
         """Histories first, symbol by symbol; then the stream."""
@@ -125,7 +125,6 @@ class Streamed(Markets):
                 evaluator.push(bar)
                 # a run in the same loop must not wait for a hundred symbols
                 await asyncio.sleep(0)
-        self.settled.set()
 
 
 class Rewound(Markets):
