@@ -22,6 +22,13 @@ def no_secrets_of_others() -> Iterator[None]:
     secrecy._SECRETS.__init__()  # type: ignore[misc]
 
 
+@pytest.fixture(autouse=True)
+def no_account_of_others() -> None:
+    """The account and the keys of whoever runs the tests, or of a test before, are not those a test looks at."""
+    for name in [n for n in os.environ if n.startswith(("ENIGMA_", "KUCOIN_")) and n != "ENIGMA_TEST_DATA"]:
+        del os.environ[name]
+
+
 @pytest.fixture(scope="session")
 def market_data() -> Path:
     """The folder of real market data named by ENIGMA_TEST_DATA; skips where it is absent."""

@@ -139,6 +139,13 @@ def ran(plan: Plan, home: Path, *, clock: Clock | None = None) -> Ran:
     return Ran(summary, records)
 
 
+def assert_same(told: Sequence[Any], expected: Sequence[Any]) -> None:
+    """Two long lists are the same. What pytest makes of two that differ takes it minutes; the first difference says as much."""
+    for number, (one, other) in enumerate(zip(told, expected, strict=False)):
+        assert one == other, f"number {number} of {len(told)}"
+    assert len(told) == len(expected)
+
+
 def facts(home: Path) -> list[tuple[int, str, str]]:
     """Everything in the journal but the starts: time, kind, content."""
     with closing(sqlite3.connect(home / "paper.sqlite")) as db:

@@ -196,9 +196,9 @@ def assert_agree(case: Any) -> AlertedResult:
     feed = Given(candles=candles, instruments=instruments, settled=funding)
     with tempfile.TemporaryDirectory() as home:
         paper, receipts = on_paper(settings, feed, alerts, Path(home))
-    assert paper.trades == [t for t in result.trades if t.exit_reason != "end"]
-    assert [r for r in paper.records if type(r) in TOLD] == [r for r in records if type(r) in TOLD]
-    assert paper.decisions == [r for r in records if type(r) is Decision]
+    assert_same(paper.trades, [t for t in result.trades if t.exit_reason != "end"])
+    assert_same([r for r in paper.records if type(r) in TOLD], [r for r in records if type(r) in TOLD])
+    assert_same(paper.decisions, [r for r in records if type(r) is Decision])
     assert paper.summary.rejected == result.rejected
     worked = {r.id: (r.outcome, r.reason) for r in paper.of(AlertWorked)}
     assert len(receipts) == len(result.came) == len(alerts)

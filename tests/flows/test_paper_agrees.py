@@ -21,7 +21,7 @@ from enigma_core.plan import Plan
 from enigma_core.shells import Result, backtest
 from enigma_plugins.feeds.replay import Replay
 from markets import START, instrument, plan, random_candles
-from runs import Given, csv_files, on, ran
+from runs import Given, assert_same, csv_files, on, ran
 
 HAPPENED = (DayOpened, Fill, Funded, Marked, Order, Trade)
 
@@ -53,10 +53,10 @@ def of_the_end(record: Any) -> bool:
 def assert_agree(plan: Plan, home: Path, test: Backtested) -> None:
     run = ran(plan, home)
     assert run.summary.reason == "the feed has ended"
-    assert run.trades == [t for t in test.plainly.trades if t.exit_reason != "end"]
-    assert run.trades == [t for t in test.jumping.trades if t.exit_reason != "end"]
-    assert [r for r in run.records if type(r) in HAPPENED] == test.of(*HAPPENED)
-    assert [known(d) for d in run.decisions] == [known(d) for d in test.of(Decision)]
+    assert_same(run.trades, [t for t in test.plainly.trades if t.exit_reason != "end"])
+    assert_same(run.trades, [t for t in test.jumping.trades if t.exit_reason != "end"])
+    assert_same([r for r in run.records if type(r) in HAPPENED], test.of(*HAPPENED))
+    assert_same([known(d) for d in run.decisions], [known(d) for d in test.of(Decision)])
     assert run.summary.rejected == test.plainly.rejected
     assert run.summary.bars == test.plainly.bars
     if not run.summary.open_positions:

@@ -99,8 +99,9 @@ def test_a_position_that_shrinks_and_grows_to_the_same_size_within_a_second_has_
     parts = Parts()
     parts.fill(parts.entry, 8)
     parts.fill(parts.entry, 4)
-    (target, *_) = parts.exits(Purpose.TARGET)
-    parts.fill(target, 4)
+    parts.at.engine.cut(BTC, Decimal(4), "an alert", parts.at.now, out := [])
+    (cut,) = [o for o in out if isinstance(o, Order)]
+    parts.fill(cut, 4)
     parts.fill(parts.entry, 4)
     assert parts.held == 12
     assert [o.quantity for o in parts.exits(Purpose.STOP)] == [12]
