@@ -147,6 +147,11 @@ def refusal(verdict: Verdict) -> str:
     return f"{verdict.gate} {seen}, needs {verdict.limit}{end}"
 
 
+def ending(outcome: str, reason: str) -> str:
+    """What became of an alert and why; one word of it is not said twice."""
+    return reason if reason.startswith(outcome) else f"{outcome}: {reason}" if reason else outcome
+
+
 def sentence(decision: Decision) -> str:
     """A decision in one line: what the market said, then the order or what stood against it."""
     camp = f"{decision.agreeing} of {decision.voting} agree"
@@ -312,7 +317,7 @@ class Stream:
         if self._in_second > ALERTS_A_SECOND:
             return None
         style = {"entered": "bold", "refused": "dim", "nothing": "dim", "held": "dim"}.get(worked.outcome, "")
-        return ("alert", style), (f"{worked.outcome}: {worked.reason} ({worked.source} {worked.id}){more}", style)
+        return ("alert", style), (f"{ending(worked.outcome, worked.reason)} ({worked.source} {worked.id}){more}", style)
 
     def _order(self, order: Order) -> tuple[Styled, Styled] | None:
         self._orders[order.id] = order

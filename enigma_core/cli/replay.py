@@ -219,7 +219,7 @@ def _print_table(found: Sequence[Replayed], summary: Summary, notes: Sequence[st
 
 
 def _told(ending: Any) -> str:
-    from enigma_core.cli.display import gain
+    from enigma_core.cli import display
 
-    said = ending.reason if ending.reason.startswith(ending.outcome) else f"{ending.outcome}: {ending.reason}"
-    return said + (f", {gain(ending.net)} net" if ending.net is not None else "")
+    said = display.ending(ending.outcome, ending.reason)
+    return said + (f", {display.gain(ending.net)} net" if ending.net is not None else "")

@@ -10,6 +10,9 @@ import rich_click as click
 if TYPE_CHECKING:
     from enigma_sandbox.server import Sandbox
 
+PATIENCE = 1.0
+"""Seconds after which a person is told why nothing is seen yet."""
+
 
 @click.command()
 @click.option(
@@ -80,8 +83,6 @@ def sandbox(
         credentials = kept(state.with_name(f"{state.name}.key")) if state is not None else made()
     symbols = tuple(pair for named in pairs for pair in named.replace(",", " ").split())
     setup = Setup(feed=feed, data=data, symbols=symbols, count=count, seed=seed, days=days)
-    if not as_json:
-        click.echo("the market is being made ...", err=True)
     run(_served(Sandbox(setup, credentials, state=state, deposit=Decimal(repr(deposit))), port, seconds, as_json, fresh))
 
 
@@ -96,7 +97,10 @@ async def _served(sandbox: Sandbox, port: int, seconds: float | None, as_json: b
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ending.set)
+    late = None if as_json else loop.call_later(PATIENCE, _patience)
     async with serving(sandbox, port):
+        if late is not None:
+            late.cancel()
         said = described(sandbox)
         if not fresh:
             # whoever set them knows them
@@ -110,6 +114,10 @@ async def _served(sandbox: Sandbox, port: int, seconds: float | None, as_json: b
     if not as_json:
         kept = f"; its account is kept in {sandbox.state}" if sandbox.state is not None else ""
         click.echo(f"the exchange has ended{kept}")
+
+
+def _patience() -> None:
+    click.echo("the market is being made ...", err=True)
 
 
 def _page(sandbox: Sandbox, said: dict[str, Any]) -> str:

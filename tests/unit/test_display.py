@@ -272,3 +272,16 @@ def test_a_narrow_table_has_fewer_columns_and_whole_numbers(width: int) -> None:
     shown = [head for head in heads if head in text]
     assert {"trades", "net"} <= set(shown)
     assert (len(shown) == 8) is (width == 160)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "said"),
+    [
+        ("entered", "entered", "entered"),
+        ("refused", "refused by score", "refused by score"),
+        ("held", "a long is held already", "held: a long is held already"),
+        ("voted", "", "voted"),
+    ],
+)
+def test_what_became_of_an_alert_is_not_said_twice(outcome: str, reason: str, said: str) -> None:
+    assert display.ending(outcome, reason) == said

@@ -266,7 +266,7 @@ def test_a_message_is_tested_against_the_running_engine_gate_by_gate(bare: Path,
         unknown = sentence("test", "-", "--home", bare, given="BUY NOSUCHUSDT")
         monkeypatch.setenv("ENIGMA_API_TOKEN", "xX4-7qTzRk2LmXcVbN9pYs6JdGfA0eUo")
         wrong = sentence("test", "-", "--home", bare, given="BUY BTCUSDT")
-    assert "refused: refused by score" in told
+    assert "  refused by score" in told
     assert ">= 75" in told
     assert "refuses" in told
     assert "Nothing was traded." in told

@@ -54,8 +54,20 @@ def test_positions_and_working_orders_are_those_of_the_book(client: Client) -> N
     assert (position["symbol"], position["side"], position["quantity"], position["stop"]) == (BTC, "long", "24", "48510")
     (order,) = got(client, "/orders")["items"]
     assert (order["purpose"], order["side"], order["price"], order["state"]) == ("stop", "sell", "48510", "working")
+    assert (order["quantity"], order["filled"], order["left"]) == ("24", "0", "24")
     assert got(client, "/orders", symbol="ETHUSDT")["items"] == []
     assert got(client, "/orders", symbol="BTCUSDT")["items"] == [order]
+
+
+def test_of_an_exit_no_more_is_left_than_is_held(tmp_path: Path) -> None:
+    desk = TradedDesk(tmp_path)
+    with running(Api(desk)) as client:
+        desk.account.positions[BTC].quantity = Decimal(7)
+        (order,) = got(client, "/orders")["items"]
+        assert (order["quantity"], order["left"]) == ("24", "7")
+        known = {o["id"]: (o["state"], o["left"]) for o in got(client, "/orders", state="all")["items"]}
+        assert known.pop(order["id"]) == ("working", "7")
+        assert set(known.values()) == {("filled", "0")}
 
 
 @pytest.mark.parametrize(("path", "more"), [("/orders", {"state": "all"}), ("/decisions", {}), ("/trades", {}), ("/alerts", {})])

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import stat
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,10 @@ def test_settings_are_bounded_and_unknown_ones_refused() -> None:
 # secrets
 
 
-def test_on_paper_and_this_machine_the_secrets_are_made_once_and_shown_once(tmp_path: Path) -> None:
+def test_on_paper_and_this_machine_the_secrets_are_made_once_and_shown_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     first, second = service().prepare(tmp_path, "paper"), service().prepare(tmp_path, "paper")
     for name in ("webhook_secret", "api_token"):
         path = tmp_path / name
@@ -75,6 +79,15 @@ def test_on_paper_and_this_machine_the_secrets_are_made_once_and_shown_once(tmp_
         assert value in "\n".join(first)
         assert value not in "\n".join(second)
         assert str(path) in "\n".join(second)
+
+
+def test_a_log_gets_no_secret_but_the_command_that_shows_it(tmp_path: Path) -> None:
+    told = "\n".join(service().prepare(tmp_path, "paper"))
+    for name in ("webhook_secret", "api_token"):
+        assert (tmp_path / name).read_text().strip() not in told
+        assert str(tmp_path / name) in told
+    assert f"`enigma alert url --show-secret --home {tmp_path}` shows it" in told
+    assert f"`cat {tmp_path}/api_token` shows it" in told
 
 
 def test_the_runs_own_token_stands_beside_those_of_the_settings(tmp_path: Path) -> None:
@@ -96,6 +109,7 @@ def test_the_runs_own_token_stands_beside_those_of_the_settings(tmp_path: Path) 
 def test_anywhere_else_a_missing_secret_is_asked_for(tmp_path: Path, mode: str, settings: dict[str, Any]) -> None:
     said = refused(tmp_path, mode, **settings, **ADMIN)
     assert "there is no webhook secret" in said
+    assert ("others could reach the server" in said) == (mode == "paper"), "on 127.0.0.1 they could not"
     assert "secrets.token_urlsafe(32)" in said
     assert str(tmp_path / "webhook_secret") in said
     assert "ENIGMA_WEBHOOK_SECRET" in said

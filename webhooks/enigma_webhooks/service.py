@@ -8,6 +8,8 @@ import json
 import os
 import pathlib
 import re
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -111,8 +113,11 @@ class TradingView(Service, frozen=True, kw_only=True):
             credential = self._credential(kind, home, mode, make=True)
             if credential is not None:
                 told.append(f"the {kind.title} is kept in {credential.where}")
-                if credential.made:
+                if credential.made and sys.stdout.isatty():
                     told.append(f"the {kind.title}, made just now and shown this once: {credential.value}")
+                elif credential.made:
+                    # into a file or a log it must not get
+                    told.append(f"the {kind.title} was made just now; `{kind.shown.format(home=shlex.quote(str(home)))}` shows it")
         self.sources_known(home, mode)
         if not self.port:
             return [f"alerts are taken at a free port of {self.host} in a moment; {home / SERVER_FILE} will say which", *told]
@@ -237,7 +242,7 @@ class TradingView(Service, frozen=True, kw_only=True):
         if credential is None:
             if kind is API and any(token.scope == "admin" for token in self.tokens.values()):
                 return None
-            raise missing(kind, home)
+            raise missing(kind, home, mode)
         hide(credential.value)
         return credential
 

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from enigma_core import report
 from enigma_core.book import Position, Working
-from enigma_core.model import CloseWanted
+from enigma_core.model import ZERO, CloseWanted, Purpose
 from enigma_core.parts import AccountGate, Desk
 from enigma_webhooks.api.ledger import AtReads, Ledger
 from enigma_webhooks.api.naming import known, recorded
@@ -46,7 +46,7 @@ Reason = Annotated[str, Meta(max_length=200, description="kept in the journal")]
 
 
 class OrderShown(Shape, frozen=True, kw_only=True):
-    """An order and how it stands. Without a `price` it is a market order."""
+    """An order and how it stands. Without a `price`: a market order. `left` may still fill: of an exit, at most what is held."""
 
     id: str
     decision_id: str
@@ -56,6 +56,7 @@ class OrderShown(Shape, frozen=True, kw_only=True):
     purpose: str
     quantity: Contracts
     filled: Contracts
+    left: Contracts
     price: Price | None
     leverage: int
     state: str
@@ -219,7 +220,10 @@ async def orders(
     if which == "working":
         return Page(items=[o for o in orders_of(desk) if wanted in (None, o.symbol)], next=None)
     found = await reads(lambda ledger: ledger.orders_page(limit, before, wanted))
-    items = [shaped(OrderShown, order | {"side": side(order["side"])}) for _, order in found]
+    works = desk.account.orders
+    items = [
+        shaped(OrderShown, order | {"side": side(order["side"]), "left": _left(desk, works.get(order["id"]))}) for _, order in found
+    ]
     return Page(items=items, next=found[-1][0] if len(found) == limit else None)
 
 
@@ -298,7 +302,7 @@ def positions_of(desk: Desk) -> list[PositionShown]:
 
 def orders_of(desk: Desk) -> list[OrderShown]:
     """What works now, as it is answered."""
-    return [_order(working) for working in desk.account.orders.values()]
+    return [_order(desk, working) for working in desk.account.orders.values()]
 
 
 def drawdown(desk: Desk) -> Drawdown:
@@ -354,7 +358,18 @@ def _position(desk: Desk, p: Position) -> PositionShown:
     )
 
 
-def _order(working: Working) -> OrderShown:
+def _left(desk: Desk, working: Working | None) -> Decimal:
+    """What may still fill, in contracts; 0 of an order that works no more."""
+    if working is None:
+        return ZERO
+    order, left = working.order, working.order.quantity - working.filled
+    if order.purpose is Purpose.ENTRY:
+        return left
+    held = desk.account.positions.get(order.symbol)
+    return min(left, held.quantity) if held is not None else ZERO
+
+
+def _order(desk: Desk, working: Working) -> OrderShown:
     o = working.order
     return OrderShown(
         id=o.id,
@@ -365,6 +380,7 @@ def _order(working: Working) -> OrderShown:
         purpose=str(o.purpose),
         quantity=text(o.quantity),
         filled=text(working.filled),
+        left=text(_left(desk, working)),
         price=maybe(o.price),
         leverage=o.leverage,
         state="working",

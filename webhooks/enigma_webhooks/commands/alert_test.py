@@ -192,7 +192,8 @@ def _show(out: Console, one: dict[str, Any]) -> None:
     from enigma_webhooks.commands.alert_list import colour
 
     outcome = str(one.get("outcome"))
-    out.print(Text.assemble((one.get("symbol") or "-", "bold"), "  ", (outcome, colour(outcome)), f": {one.get('reason')}"))
+    said = display.ending(outcome, str(one.get("reason") or ""))
+    out.print(Text.assemble((one.get("symbol") or "-", "bold"), "  ", (outcome, colour(outcome)), said.removeprefix(outcome)))
     for warning in one.get("warnings") or ():
         out.print(Text.assemble(("  warning: ", "yellow"), warning))
     decision = one.get("decision")

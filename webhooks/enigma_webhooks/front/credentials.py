@@ -18,16 +18,23 @@ OTHERS = 0o077
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A secret the server needs: what it is called, the setting, the variable, and the file in the run's folder."""
+    """A secret the server needs: what it is called, the setting, the variable, the file in the run's folder, and how to see it."""
 
     title: str
     setting: str
     variable: str
     file: str
+    shown: str
 
 
-WEBHOOK = Kind("webhook secret", "services.tradingview.secret", "ENIGMA_WEBHOOK_SECRET", "webhook_secret")
-API = Kind("API token", "services.tradingview.tokens", "ENIGMA_API_TOKEN", "api_token")
+WEBHOOK = Kind(
+    "webhook secret",
+    "services.tradingview.secret",
+    "ENIGMA_WEBHOOK_SECRET",
+    "webhook_secret",
+    "enigma alert url --show-secret --home {home}",
+)
+API = Kind("API token", "services.tradingview.tokens", "ENIGMA_API_TOKEN", "api_token", "cat {home}/api_token")
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -75,10 +82,11 @@ def made(kind: Kind, home: Path) -> Credential:
     return Credential(value, str(path), made=True)
 
 
-def missing(kind: Kind, home: Path) -> ConfigError:
+def missing(kind: Kind, home: Path, mode: str) -> ConfigError:
     """What to do where a secret has to be there and is not."""
+    why = "a live run makes none by itself" if mode == "live" else "others could reach the server"
     return ConfigError(
-        f"there is no {kind.title}, and others could reach the server: make one with {MAKE} and put it into {home / kind.file} "
+        f"there is no {kind.title}, and {why}: make one with {MAKE} and put it into {home / kind.file} "
         f"(chmod 600), or into the environment as {kind.variable}, or refer to it in {kind.setting}"
     )
 

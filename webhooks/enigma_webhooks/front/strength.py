@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 ENOUGH = 32
-"""Bytes a secret must have where others can reach the server."""
+"""Bytes a secret must have where money is real, or others can reach the server."""
 
 LEAST = 8
 """Bytes it must have even where they cannot."""
@@ -47,7 +47,7 @@ def weakness(secret: str, *, reachable: bool) -> str | None:
     if min(_left(secret), _left(secret.lower().translate(_LEET))) < least:
         return "is a placeholder, or made of words that are tried first"
     if reachable and size < ENOUGH:
-        return f"has {size} bytes; where others can reach the server it must have at least {ENOUGH}"
+        return f"has {size} bytes; where money is real or others can reach the server it must have at least {ENOUGH}"
     return None
 
 
