@@ -19,15 +19,19 @@ from enigma_core.engine import Engine
 from enigma_core.model import Order, Purpose, StateSet
 from enigma_core.shells.stream import Session
 from enigma_core.shells.waiting import Waiting
-from enigma_exchange.account import venue as venue_module
+from enigma_exchange.account import Timing
 from enigma_exchange.account.asking import Asking
 from enigma_exchange.account.comparing import Comparing
 from enigma_exchange.account.fills import Fills
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.lives import Lives
+from enigma_exchange.account.sending import Sending
+from enigma_exchange.account.settling import Settling
+from enigma_exchange.account.shared import Shared
 from enigma_exchange.account.upkeep import Upkeep
 from enigma_exchange.account.venue import LiveAccount
-from enigma_exchange.port import Refused, Traded, Unclear
+from enigma_exchange.account.watching import Watching
+from enigma_exchange.port import ExchangeError, Refused, Traded, Unclear
 from enigma_plugins.gates.circuit_breaker import CircuitBreaker
 from enigma_plugins.gates.drawdown import Drawdown
 
@@ -59,7 +63,7 @@ def _timing(**values: float) -> Patches:
     made = LiveAccount.__init__
 
     def init(self: LiveAccount, api: Any, ports: Any, timing: Any = None, **more: Any) -> None:
-        made(self, api, ports, msgspec.structs.replace(timing or venue_module.Timing(), **values), **more)
+        made(self, api, ports, msgspec.structs.replace(timing or Timing(), **values), **more)
 
     return [(LiveAccount, "__init__", init)]
 
@@ -91,14 +95,15 @@ def absent_after_one_look() -> Patches:
 def cancel_is_believed() -> Patches:
     """A cancel that was accepted has ended the order: nobody looks at what filled meanwhile."""
 
-    async def wrong(self: LiveAccount, life: Life) -> None:
-        life.cancel_tried(self._now())
+    async def wrong(self: Sending, life: Life) -> None:
+        shared = self._shared
+        life.cancel_tried(shared.now())
         stop = life.is_stop and life.waits
-        with suppress(venue_module.ExchangeError):
-            await self.asking.do(self._api.cancel(life.order.symbol, life.venue_id, life.client_id, stop=stop))
-        await self._end(life, "cancelled", "called off")
+        with suppress(ExchangeError):
+            await shared.asking.do(shared.api.cancel(life.order.symbol, life.venue_id, life.client_id, stop=stop))
+        await self._finishing.end(life, "cancelled", "called off")
 
-    return [(LiveAccount, "_cancel", wrong)]
+    return [(Sending, "_cancel", wrong)]
 
 
 @bug
@@ -131,22 +136,22 @@ def sent_before_written() -> Patches:
 @bug
 def stale_entries_are_sent() -> Patches:
     """An entry is sent however old it is."""
-    return [(LiveAccount, "_fresh", lambda self, life: True)]
+    return [(Shared, "fresh", lambda self, life: True)]
 
 
 @bug
 def exits_wait_like_entries() -> Patches:
     """What stops entries stops exits too."""
-    send = LiveAccount._send
+    send = Sending._send
 
-    async def wrong(self: LiveAccount, life: Life) -> None:
-        if life.reduces and self.blocks.reason(life.order.symbol):
-            life.due = self._now() + 1.0
+    async def wrong(self: Sending, life: Life) -> None:
+        if life.reduces and self._shared.blocks.reason(life.order.symbol):
+            life.due = self._shared.now() + 1.0
             await asyncio.sleep(0.5)
             return
         await send(self, life)
 
-    return [(LiveAccount, "_send", wrong)]
+    return [(Sending, "_send", wrong)]
 
 
 @bug
@@ -222,7 +227,7 @@ def empty_snapshot_believed() -> Patches:
 @bug
 def late_order_ignored() -> Patches:
     """An order that was given up and turns up after all is nobody's."""
-    return [(LiveAccount, "_revive", lambda self, life, reason: None), (Fills, "_entered", _entered_no_more())]
+    return [(Settling, "revive", lambda self, life, reason: None), (Fills, "_entered", _entered_no_more())]
 
 
 def _entered_no_more() -> Any:
@@ -237,13 +242,13 @@ def _entered_no_more() -> Any:
 @bug
 def liquidation_unnoticed() -> Patches:
     """A liquidation is a close like any other."""
-    halt = LiveAccount._halt
+    halt = Shared.halt
 
-    def wrong(self: LiveAccount, reason: str) -> None:
+    def wrong(self: Shared, reason: str) -> None:
         if "liquidation" not in reason and "adl" not in reason:
             halt(self, reason)
 
-    return [(LiveAccount, "_halt", wrong)]
+    return [(Shared, "halt", wrong)]
 
 
 @bug
@@ -270,7 +275,7 @@ def stop_not_put_back() -> Patches:
         if order.purpose is not Purpose.STOP:
             ended(self, report, order, out)
 
-    return [(Engine, "_ended", wrong), (LiveAccount, "_watch", _never)]
+    return [(Engine, "_ended", wrong), (Watching, "watch", _never)]
 
 
 async def _never(self: Any) -> None:

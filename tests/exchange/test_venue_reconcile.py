@@ -137,7 +137,7 @@ def test_x21_what_is_sent_is_never_more_than_what_was_ordered(lot: str, quantity
         desk.venue.upkeep.contracts = {}
         order = Order(id="a", decision_id="a", ts=0, symbol=BTC, side=1, quantity=Decimal(quantity), purpose=Purpose.ENTRY)
         desk.instruments[BTC] = msgspec.structs.replace(INSTRUMENT, lot=Decimal(lot), min_quantity=Decimal(lot))
-        placing = desk.venue._placing(desk.venue.lives.add(order))
+        placing = desk.venue.sending.placing(desk.venue.lives.add(order))
         if placing is None:
             assert order.quantity < Decimal(lot)
         else:
@@ -488,7 +488,7 @@ def test_x33_only_fills_that_an_order_can_have_are_told_of_it(symbol: str, side:
             fee=Decimal(0),
             ts=desk.now,
         )
-        desk.venue._apply(desk.venue.fills.sort([trade], desk.venue._owner))
+        desk.venue.settling.apply(desk.venue.shared.fills.sort([trade], desk.venue.settling.owner))
         possible = known and symbol == BTC and side == 1 and 0 < quantity <= 24
         assert len(desk.fills) == possible
         assert bool("cannot be" in desk.book.blocked(BTC)) == (known and not possible)

@@ -1,0 +1,135 @@
+"""Looks at orders and positions, and what they mean for what is known."""
+
+from __future__ import annotations
+
+import math
+
+from enigma_core.model import OrderSeen, Purpose
+from enigma_exchange.account.life import Life
+from enigma_exchange.account.settling import Settling
+from enigma_exchange.account.shared import Shared
+from enigma_exchange.port import Absent, ExchangeError, OrderState, Throttled
+
+
+class Looking:
+    """Asks for one order, all orders, all positions."""
+
+    def __init__(self, shared: Shared, settling: Settling) -> None:
+        self._shared, self._settling, self._lives, self._book = shared, settling, shared.lives, shared.book
+
+    # one order
+
+    async def at(self, life: Life) -> None:
+        """Look one order up."""
+        shared, symbol = self._shared, life.order.symbol
+        try:
+            state = await shared.asking.look(shared.api.find(symbol, life.client_id, stop=life.is_stop))
+        except Absent:
+            life.missing(shared.now())
+        except Throttled as throttled:
+            life.due = shared.now() + throttled.after
+        except ExchangeError:
+            life.unanswered(shared.now())
+        else:
+            await self.found(life, state)
+
+    async def found(self, life: Life, state: OrderState) -> None:
+        """A look has found what it looked for, or something else."""
+        shared, order = self._shared, life.order
+        if (state.symbol, state.side) != (order.symbol, order.side) or state.client_id not in ("", life.client_id):
+            shared.strange(order.symbol, f"a look for order {order.id} found {state.venue_id} in {state.symbol}")
+            life.unanswered(shared.now())
+            return
+        if not self._lives.name(life, state.venue_id):
+            shared.strange(order.symbol, f"order {order.id} was found under the id {state.venue_id}, which is another's")
+            life.unanswered(shared.now())
+            return
+        self._take(life, state)
+        if life.venue_filled > life.filled:
+            await shared.quietly(self._settling.read())
+
+    def _take(self, life: Life, state: OrderState) -> None:
+        """What a look said, or the list of all that is open."""
+        shared = self._shared
+        order, was, waited, seen = life.order, life.state, life.waits, life.seen
+        life.found(state, shared.now())
+        if was != "working" or (waited and not life.waits) or life.venue_filled > life.filled:
+            shared.touch(order.symbol)
+        if was == "unknown":
+            venue_id = life.venue_id
+            shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="working", venue_id=venue_id))
+        if waited and not life.waits and life.open:
+            shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="triggered"))
+        self._settling.claim()
+        if not seen and order.purpose is Purpose.STOP:
+            shared.protection.look(self._lives, shared.now())
+            shared.sweeping.sweep(order.symbol)
+
+    # all orders
+
+    async def orders(self) -> None:
+        """Look at all that is open."""
+        shared, lives = self._shared, self._lives
+        began = shared.now()
+        before = {x.order.id for x in lives.working() if x.state == "working"}
+        states = await shared.asking.look(shared.api.working())
+        there: set[str] = set()
+        foreign: dict[str, int] = {}
+        for state in states:
+            if lives.foreign(state.client_id):
+                shared.another(state.client_id)
+                continue
+            life = lives.of_state(state)
+            if life is None:
+                foreign[state.symbol] = foreign.get(state.symbol, 0) + 1
+                continue
+            there.add(life.order.id)
+            self._see(life, state, began)
+        shared.sweeping.foreign = foreign
+        for order_id in before - there:
+            missed = lives.get(order_id)
+            if missed is not None and missed.state == "working" and missed.open and missed.due > shared.now():
+                missed.due = shared.now()
+                shared.wake(missed)
+        for symbol in dict.fromkeys(x.order.symbol for x in lives.working()):
+            shared.sweeping.sweep(symbol)
+        shared.freshen("orders")
+
+    def _see(self, life: Life, state: OrderState, began: float) -> None:
+        """One of our orders is in the list of those that are open."""
+        shared, order = self._shared, life.order
+        if (state.symbol, state.side) != (order.symbol, order.side) or not self._lives.name(life, state.venue_id):
+            shared.strange(order.symbol, f"order {order.id} is listed as {state.venue_id} in {state.symbol}")
+        elif life.state in ("over", "absent"):
+            if shared.ended.get(order.id, -math.inf) >= began:
+                return
+            life.venue_id = state.venue_id
+            if self._lives.wanted(life) and order.id not in shared.ended:
+                # it was there before this run
+                life.state, life.doubtful = "unknown", True
+                if (working := self._book.orders.get(order.id)) is not None:
+                    life.filled, life.told_filled = working.filled, True
+                self._take(life, state)
+                shared.begin(life)
+            else:
+                self._settling.revive(life, "it was over, and is open at the exchange")
+        elif life.state in ("working", "unknown") and life.open:
+            self._take(life, state)
+            shared.wake(life)
+
+    # positions
+
+    async def positions(self) -> None:
+        """Compare what is held with the book."""
+        shared = self._shared
+        before, strays = dict(shared.touched), list(shared.fills.strays)
+        held = await shared.asking.look(shared.api.held())
+        await self._settling.read()
+
+        def moving(symbol: str) -> bool:
+            changed = shared.touched.get(symbol, 0) != before.get(symbol, 0)
+            return changed or any(life.unsettled for life in self._lives.working(symbol))
+
+        shared.comparing.all(held, strays, moving, shared.ports.instruments)
+        shared.publish()
+        shared.freshen("positions")

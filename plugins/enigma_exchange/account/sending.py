@@ -1,0 +1,163 @@
+"""One order from the wish to its end: it is sent, looked at, called off. What is to be done next, `life.Life` says."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import ROUND_DOWN
+
+from enigma_core.chance import maybe
+from enigma_core.model import OrderSeen, Purpose
+from enigma_exchange.account.finishing import Finishing
+from enigma_exchange.account.life import Life
+from enigma_exchange.account.looking import Looking
+from enigma_exchange.account.settling import Settling
+from enigma_exchange.account.shared import Shared, until
+from enigma_exchange.port import Absent, Denied, ExchangeError, Known, Placing, Refused, Throttled
+
+
+class Sending:
+    """Sends orders and cancels, and asks what came of them."""
+
+    def __init__(self, shared: Shared, settling: Settling, looking: Looking, finishing: Finishing) -> None:
+        self._shared, self._settling, self._looking, self._finishing = shared, settling, looking, finishing
+
+    async def care(self, life: Life) -> None:
+        """From the wish to the end of one order."""
+        shared = self._shared
+        wake = shared.wakes[life.order.id]
+        while life.state not in ("over", "absent"):
+            wake.clear()
+            now = shared.now()
+            if life.settled or life.hidden(now):
+                await self._finishing.settle(life)
+                continue
+            do = life.next(now, fresh=shared.fresh(life))
+            if do.what == "send":
+                await self._send(life)
+            elif do.what == "look":
+                await self._looking.at(life)
+            elif do.what == "cancel":
+                await self._cancel(life)
+            elif do.what == "prove":
+                await self._finishing.prove(life)
+            elif do.what == "end":
+                await self._finishing.end(life, do.ending, do.reason)
+            else:
+                await until(wake, do.seconds)
+        shared.wakes.pop(life.order.id, None)
+
+    async def _send(self, life: Life) -> None:
+        shared, order = self._shared, life.order
+        if self._is_superseded(life):
+            # the fills of one order come by dozens: the exchange is told of the stop that is for all of them
+            shared.over(life)
+            return
+        if maybe("account: an order leaves late"):
+            await asyncio.sleep(0.3)
+        if not life.reduces:
+            refusal = await self._entry_refusal(life)
+            if life.calling_off or not shared.fresh(life):
+                return
+            if refusal:
+                await self._finishing.end(life, "rejected", refusal)
+                return
+        if (pause := shared.asking.pause) > 0:
+            life.due = shared.now() + pause
+            if life.state == "unknown" or life.reduces:
+                await until(shared.wakes[order.id], pause)
+                return
+        placing = self.placing(life)
+        if placing is None:
+            reason = f"{order.quantity} contracts are below the smallest order there is now"
+            await self._finishing.end(life, "rejected", reason)
+            return
+        life.sending(shared.now(), shared.ts())
+        shared.touch(order.symbol)
+        sending = shared.asking.send(shared.api.place(placing))
+        if life.tries == 1:
+            # the request leaves first: what is said of it takes its time
+            await asyncio.sleep(0)
+            shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="sent"))
+        try:
+            venue_id = await shared.asking.answer(asyncio.shield(sending))
+        except Known:
+            life.known(shared.now())
+        except Throttled as throttled:
+            life.throttled(shared.now(), throttled.after)
+        except Denied as denied:
+            if life.reduces:
+                # a position waits for it: it is tried again, slowly
+                life.throttled(shared.now(), max(1.0, shared.asking.pause))
+            elif life.refuse(str(denied), shared.now()):
+                await self._finishing.end(life, "rejected", str(denied))
+        except (Refused, Absent) as refused:
+            if life.refuse(str(refused), shared.now()):
+                await self._finishing.end(life, "rejected", str(refused))
+        except ExchangeError as unclear:
+            first = not life.doubtful
+            life.unclear(shared.now())
+            if first:
+                reason = f"the answer was unclear: {unclear}"
+                shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="unknown", reason=reason))
+        else:
+            await self._accepted(life, venue_id)
+        shared.touch(order.symbol)
+
+    def _is_superseded(self, life: Life) -> bool:
+        """A stop that never left, and that another one has taken the place of."""
+        order, shared = life.order, self._shared
+        if order.purpose is not Purpose.STOP or life.tries or order.id in shared.book.orders:
+            return False
+        others = (w.order for w in shared.book.orders.values() if w.order.symbol == order.symbol)
+        return any(o.purpose is Purpose.STOP and o.decision_id == order.decision_id and o.id in shared.lives for o in others)
+
+    async def _accepted(self, life: Life, venue_id: str) -> None:
+        maybe("account: an order was accepted")
+        shared, order = self._shared, life.order
+        if not venue_id or not shared.lives.name(life, venue_id):
+            shared.strange(order.symbol, f"order {order.id} was accepted under the id {venue_id!r}, which is another's")
+            life.unclear(shared.now())
+            return
+        life.acknowledged(venue_id, shared.now())
+        shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="working", venue_id=venue_id))
+        self._settling.claim()
+        if life.in_flight and not life.settled:
+            await shared.quietly(self._settling.read())
+
+    def placing(self, life: Life) -> Placing | None:
+        """The order on the grids of today; None where nothing is left of it."""
+        order, instrument = life.order, self._shared.upkeep.instrument(life.order.symbol)
+        if instrument is None:
+            return life.placing(order.quantity, order.price)
+        lots = (order.quantity / instrument.lot).to_integral_value(rounding=ROUND_DOWN)
+        quantity = lots * instrument.lot
+        if quantity < instrument.min_quantity:
+            return None
+        return life.placing(quantity, None if order.price is None else instrument.price(float(order.price)))
+
+    async def _entry_refusal(self, life: Life) -> str:
+        """Why an entry must not be sent now."""
+        shared, symbol = self._shared, life.order.symbol
+        await shared.ready.wait()
+        await shared.sweeping.cleared(symbol)
+        if shared.now() - shared.asking.heard > shared.timing.silence:
+            shared.go_stale("the exchange has not been heard of for a while")
+        if reason := shared.blocks.reason(symbol):
+            return reason
+        if not shared.upkeep.recently_isolated(symbol):
+            await shared.upkeep.margin_mode(symbol)
+        return shared.blocks.reason(symbol)
+
+    async def _cancel(self, life: Life) -> None:
+        shared, order = self._shared, life.order
+        life.cancel_tried(shared.now())
+        try:
+            stop = life.is_stop and life.waits
+            await shared.asking.do(shared.api.cancel(order.symbol, life.venue_id, life.client_id, stop=stop))
+        except Throttled as throttled:
+            life.cancel_due = shared.now() + throttled.after
+        except ExchangeError:
+            # whatever came of it, only a look tells
+            pass
+        shared.touch(order.symbol)
+        await self._looking.at(life)
