@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from enigma_core import database, records
+from enigma_core.chance import maybe
 from enigma_core.database import Connect, Stamp, Synchronous
 from enigma_core.errors import EnigmaError, HomeError, MoneyError
 from enigma_core.projection import project
@@ -205,6 +206,7 @@ class Journal:
         """
         for record in step:
             records.tag(record)
+        maybe("journal: a step is about to be written")
         written: Future[None] = Future()
         written.set_running_or_notify_cancel()  # whoever stops waiting does not stop the writing
         with self._work:
@@ -232,7 +234,8 @@ class Journal:
         """Write what waits, here and now: for a journal without a thread."""
         self._called = False
         while self._waiting and not self._failed:
-            batch = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+            most = 1 if maybe("journal: steps are committed one by one") else GROUP
+            batch = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
             if self._kept(batch):
                 for step in batch:
                     step.written.set_result(None)
@@ -321,7 +324,7 @@ class Journal:
 
     def _shut(self) -> None:
         with suppress(sqlite3.Error):
-            if not self._failed:
+            if not self._failed and not maybe("journal: the file is closed without tidying up"):
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with suppress(sqlite3.Error):
             self._db.close()

@@ -19,6 +19,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from enigma_core.chance import maybe
 from enigma_core.errors import HomeError
 from enigma_core.model import CloseWanted, StateSet, StreakReset
 from enigma_core.parts import Command
@@ -126,7 +127,8 @@ def asked(home: Path) -> list[tuple[Path, Wanted | str]]:
 async def attend(home: Path, tell: Callable[[Command], object], now: Callable[[], int], flattening: Callable[[], bool]) -> None:
     """Look for both until cancelled."""
     while True:
-        look(home, tell, now, flattening)
+        if not maybe("control: a look at the folder is left out"):
+            look(home, tell, now, flattening)
         await asyncio.sleep(EVERY)
 
 

@@ -9,6 +9,7 @@ import math
 from collections import Counter, deque
 from typing import Protocol
 
+from enigma_core.chance import maybe
 from enigma_core.parts import Note, Notifier
 from enigma_core.secrecy import redacted
 from enigma_core.shells.mailbox import CRITICAL, Mailbox
@@ -93,7 +94,7 @@ class Courier:
     def __init__(self, name: str, channel: Channel) -> None:
         self.name = name
         self._channel = channel
-        self._mailbox = Mailbox(QUEUE)
+        self._mailbox = Mailbox(1 if maybe("notes: one note fills a mailbox") else QUEUE)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._closing = False
@@ -196,6 +197,8 @@ class Courier:
                 if self._closing:
                     return fault
             self._sent.append(self._loop.time())
+            if maybe("notes: a message goes out late"):
+                await asyncio.sleep(1.0)
             fault = await self._attempt(notes, missed)
             if fault is None:
                 return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from enigma_core.alert import Alert, AlertRefused, AlertWorked, Mode, Receipt, Request
 from enigma_core.book import Book
+from enigma_core.chance import maybe
 from enigma_core.engine import Engine
 from enigma_core.errors import ConfigError, HomeError
 from enigma_core.model import Decision, Instrument, StateSet
@@ -64,6 +65,8 @@ class RunDesk:
     async def accept(self, alerts: Sequence[Alert]) -> list[Receipt]:
         if self.state == "stopping":
             raise HomeError("the run is ending: it takes no more alerts")
+        if maybe("desk: an alert is accepted late"):
+            await asyncio.sleep(0.3)
         return await self._waiting.accept(alerts)
 
     async def refuse(self, refusal: AlertRefused) -> None:
@@ -78,6 +81,8 @@ class RunDesk:
             lift(self.home)
         records, written = self._session.command(command)
         await asyncio.shield(asyncio.wrap_future(written))
+        if maybe("desk: whoever gave a command is told late that it is obeyed"):
+            await asyncio.sleep(0.5)
         return records
 
     def rehearse(self, request: Request, mode: Mode) -> tuple[AlertWorked, Decision | None]:

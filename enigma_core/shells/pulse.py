@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from enigma_core.chance import maybe
 from enigma_core.model import Blocked
 
 STILL = 5.0
@@ -63,6 +64,8 @@ class Pulse:
         found = []
         for symbol, felt in self._felt.items():
             silent = now - felt
+            if maybe("pulse: a symbol is thought to be silent"):
+                silent += self._within
             if silent > self._within and symbol not in self._blocked:
                 self._blocked.add(symbol)
                 found.append(Blocked(ts=ts, symbol=symbol, reason=f"its price has not been heard of for {silent:.0f} s", by=BY))

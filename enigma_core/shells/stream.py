@@ -21,6 +21,7 @@ from enigma_core import guards
 from enigma_core.alert import Alert, AlertRefused, AlertWorked
 from enigma_core.alerting import too_old
 from enigma_core.book import Book, Position
+from enigma_core.chance import maybe
 from enigma_core.config import masked
 from enigma_core.config.kept import Settings
 from enigma_core.engine import Engine, Record
@@ -471,7 +472,9 @@ class Session:
         while not self._remote.calm and (waited := loop.time() - began) < PARTING:
             if there.done():
                 there.result()
-            if not called_off and waited >= FILLING:
+            if maybe("session: nobody is waited for at the end"):
+                break
+            if not called_off and (waited >= FILLING or maybe("session: entries under way are called off at once")):
                 called_off = True
                 self.write(answered(self.engine, self._venue, sent(self.engine.withdraw(self.now()), self._venue)))
             await asyncio.sleep(0.02)
@@ -490,6 +493,8 @@ class Session:
     async def _become_ready(self) -> None:
         await self._ready.wait()
         assert self._desk is not None
+        if maybe("session: alerts are told late that all is ready"):
+            await asyncio.sleep(0.2)
         self._desk.state = "ready"
         await asyncio.Event().wait()
 
@@ -497,6 +502,8 @@ class Session:
         """Take no entries in what nobody has heard of for too long; nor before all is reconciled after a sleep."""
         while True:
             slept = await self._pulse.second()
+            if maybe("session: the machine is thought to have slept"):
+                slept = slept or 1.0
             if slept and self._remote is not None:
                 self._remote.doubt(f"the machine stood still for {slept:.0f} s")
             # what is found and told to nobody would never be told
@@ -508,7 +515,7 @@ class Session:
         await self._ready.wait()
         while True:
             await asyncio.sleep(TICK)
-            if slicer.due is None or slicer.due > self.now():
+            if slicer.due is None or slicer.due > self.now() or maybe("session: an algorithm's moment is missed"):
                 continue
             records: list[Record] = []
             for report in slicer.tick(self.now()):
@@ -529,7 +536,9 @@ class Session:
         await self._ready.wait()
         while True:
             await self._waiting.ready.wait()
-            until = time.monotonic() + TURN
+            if maybe("session: alerts wait for a turn"):
+                await asyncio.sleep(0.05)
+            until = time.monotonic() + (0.0 if maybe("session: a turn is too short for an alert") else TURN)
             while time.monotonic() < until and (alert := self._waiting.next()) is not None:
                 self.work(alert)
             await asyncio.sleep(0)
@@ -598,6 +607,8 @@ class Session:
         try:
             async for event in stream:
                 await clock.until(event.ts)
+                if maybe("session: an event of the market is taken late"):
+                    await asyncio.sleep(0.2)
                 self.fed = time.monotonic()
                 self.take(event)
         finally:
@@ -644,6 +655,8 @@ class Session:
         if type(event) is not MarkSeen or self.feed.simulated or event.ts - self._remarked < REMARK or not self.book.positions:
             return
         self._remarked = event.ts
+        if maybe("session: a moment's marks are not written"):
+            return
         for symbol in self.book.positions:
             seen = self._markets[symbol].mark if symbol in self._markets else None
             if seen is not None and 0 < seen.mark < math.inf:

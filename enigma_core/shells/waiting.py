@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from enigma_core import database
 from enigma_core.alert import Alert, Receipt
+from enigma_core.chance import maybe
 from enigma_core.errors import Busy, EnigmaError, HomeError
 from enigma_core.journal import SHORT, Journal
 
@@ -97,6 +98,13 @@ class Waiting:
         if not self.alerts:
             self.ready.clear()
             return None
+        first = self.alerts[0].request.symbol
+        if len(self.alerts) > 1 and first != self.alerts[1].request.symbol and maybe("alerts: one of another symbol goes first"):
+            # only those of one symbol have an order
+            self.alerts.rotate(-1)
+            second = self.alerts.popleft()
+            self.alerts.rotate(1)
+            return second
         return self.alerts.popleft()
 
     async def accept(self, alerts: Sequence[Alert]) -> list[Receipt]:
@@ -132,7 +140,8 @@ class Waiting:
         return receipts
 
     def _write(self, new: list[Alert]) -> Writing:
-        if len(self) + len(new) > self._capacity or self._journal.backlog >= BACKLOG:
+        full = maybe("alerts: the queue is full")
+        if full or len(self) + len(new) > self._capacity or self._journal.backlog >= BACKLOG:
             raise Busy(f"{len(self)} alerts wait already, and {self._capacity} may: send it again in a few seconds")
         if self._journal.short and not all(alert.request.reduces for alert in new):
             raise HomeError(SHORT)
@@ -181,7 +190,8 @@ class Waiting:
 
     def _recall(self) -> None:
         newest = "SELECT key, received, digest FROM alert WHERE key <> '' ORDER BY seq DESC LIMIT ?"
-        rows = self._db.execute(newest, (self._remembered,))
+        few = maybe("alerts: few identities are remembered")
+        rows = self._db.execute(newest, (1 if few else self._remembered,))
         for key, received, digest in reversed(rows.fetchall()):
             self._seen[key] = Seen(received, digest, None)
             self._seen.move_to_end(key)
@@ -190,7 +200,8 @@ class Waiting:
 
     def _look_up(self, key: str) -> Seen | None:
         seen = self._seen.get(key)
-        if seen is not None or not self._known:
+        forgotten = seen is not None and seen.writing is None and maybe("alerts: an identity is looked up on disk")
+        if not forgotten and (seen is not None or not self._known):
             return seen
         try:
             row = self._db.execute(

@@ -11,6 +11,8 @@ import heapq
 from collections.abc import Callable
 from enum import IntEnum
 
+from enigma_core.chance import maybe
+
 LIMIT = 2000.0
 """Weight within a window that KuCoin allows a pool."""
 
@@ -188,6 +190,10 @@ class Quota:
 
     async def take(self, lane: Lane, weight: float) -> None:
         """Return once a request of `weight` may go; it then counts as gone."""
+        if maybe("quota: a request waits for its turn"):
+            await asyncio.sleep(0.2)
+        if maybe("quota: nothing is left of what may be asked"):
+            self.told(remaining=0.0)
         future = asyncio.get_running_loop().create_future()
         self._number += 1
         heapq.heappush(self._waiting, (lane, self._number, weight, future))

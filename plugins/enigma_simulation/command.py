@@ -89,6 +89,7 @@ def _sum_up(found: Total) -> None:
         f"({per_seed:.2f} s a seed)",
         f"{found.orders:,} orders, {found.trades:,} trades, {found.lives:,} starts of the engine",
         "faults: " + (", ".join(f"{name} {count}" for name, count in found.faults.items()) or "none"),
+        f"rare courses taken: {sum(found.courses.values()):,}, of {len(found.courses)} kinds",
         f"longest without a stop: {found.longest_in_calm:.1f} s in calm, {found.longest_in_reach:.1f} s in reach of the exchange, "
         f"{found.longest_unprotected:.1f} s whatever the reason (seed {found.longest_unprotected_seed})",
         f"kill switch in calm: flat after {found.kill:.1f} s at most",

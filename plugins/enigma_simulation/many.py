@@ -22,6 +22,8 @@ class Total(msgspec.Struct, frozen=True, kw_only=True):
     violations: int
     failing: tuple[int, ...]
     trace: str
+    courses: dict[str, int]
+    """How often the engine took each rare course."""
     longest_unprotected: float
     longest_unprotected_seed: int
     longest_in_reach: float
@@ -57,12 +59,14 @@ def total(found: Iterable[Outcome], seen: Callable[[Outcome], None] = lambda _: 
         seen(outcome)
         every.append(outcome)
     every.sort(key=lambda o: o.seed)
+    courses = sum((Counter(outcome.taken) for outcome in every), Counter[str]())
     faults = Counter(name for outcome in every for name in dict.fromkeys(outcome.faults))
     worst = max(every, key=lambda o: o.longest_unprotected, default=None)
     return Total(
         seeds=len(every),
         events=sum(o.events for o in every),
         faults=dict(sorted(faults.items())),
+        courses=dict(sorted(courses.items())),
         violations=sum(len(o.violations) for o in every),
         failing=tuple(o.seed for o in every if o.violations),
         trace=hashlib.blake2b("".join(o.trace for o in every).encode(), digest_size=16).hexdigest(),

@@ -124,8 +124,12 @@ class Network:
             loop.call_later(self._latency(), self._world.pipes.pass_on, "private", lambda s=see, b=broken: self._tell(s, b, push))
 
     def _tell(self, see: Hear, broken: asyncio.Event, push: Push) -> None:
-        if not self.dead and not broken.is_set():
-            see(push)
+        if self.dead or broken.is_set():
+            return
+        if maybe("wire: the private socket breaks"):
+            self.hang_up()
+            return
+        see(push)
 
     def hang_up(self) -> None:
         """The private socket breaks."""

@@ -111,7 +111,6 @@ class WorldJournal(Journal):
     keep: Callable[[Sequence[Record]], None]
 
     def write(self, step: Sequence[Record], ts: int) -> Future[None]:
-        maybe("journal: a step is about to be written")
         written = super().write(step, ts)
         self.see(step, ts)
         maybe("journal: a step waits for the disk")

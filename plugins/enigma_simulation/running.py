@@ -77,6 +77,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     violations: tuple[Violation, ...]
     trace: str
+    taken: dict[str, int]
+    """How often the engine took a rare course, by its label."""
     longest_unprotected: float
     """Seconds that a position was without a stop, whatever the reason: the process may have been dead, or the exchange away."""
     longest_in_reach: float
@@ -167,6 +169,7 @@ def _outcome(world: World, loop: VirtualLoop, began: float) -> Outcome:
         events=world.events,
         violations=tuple(witness.violations),
         trace=world.hash,
+        taken=dict(sorted(world.taken.items())),
         longest_unprotected=round(witness.longest, 3),
         longest_in_reach=round(witness.longest_in_reach, 3),
         kills=tuple(round(took, 3) for _, took in world.kills[-1:] if took is not None and world.scenario.kill),
@@ -219,6 +222,7 @@ async def _course(world: World) -> None:
 def _clear(world: World) -> None:
     """All faults are over."""
     world.trace("clear")
+    world.calm = True
     world.exchange.faults.clear()
     world.outages.clear()
     for channel in CHANNELS:

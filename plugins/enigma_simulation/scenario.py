@@ -64,8 +64,8 @@ HANDS = (
     "liquidate",
     "deleverage",
 )
-POINTS = 4_000
-"""Labelled points that a process gets past in one seed, roughly: a crash is put at one of them."""
+RARE = "rare courses"
+"""The engine takes them wherever it leaves one to chance."""
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -86,9 +86,9 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     ends: float
     over: float
     rare: float
-    """Chance of the rare course wherever the engine leaves one to chance."""
-    crash_at: int | None
-    """At which labelled point the process dies, None for at none of them."""
+    """Chance of the rare course wherever the engine leaves one to chance, and this world is open to it."""
+    crash_at: float | None
+    """Seconds after which the process dies at a labelled point, None for at none of them."""
     algorithm: str
     kill: bool
     """The kill switch is pulled at the end."""
@@ -102,8 +102,8 @@ def scenario(seed: int) -> Scenario:
     weather: Weather = random.choices(("calm", "single", "storm"), (2, 5, 4))[0]
     ends = random.uniform(110.0, 240.0)
     deeds = [*_market(random, ends), *_alerts(random, ends), *_resets(random, ends)]
-    kinds = ["spell", "state", "outage", "clog", "hand", "process", "operator", "clock", "feed"]
-    weights = [7, 4, 2, 4, 4, 4, 2, 1, 2]
+    kinds = ["spell", "state", "outage", "clog", "hand", "process", "operator", "clock", "feed", RARE]
+    weights = [7, 4, 2, 4, 4, 4, 2, 1, 2, 2]
     names: list[str] = []
     crash_at = None
     for _ in range({"calm": 0, "single": 1, "storm": random.randint(2, 5)}[weather]):
@@ -111,6 +111,7 @@ def scenario(seed: int) -> Scenario:
         deeds += found
         names.append(name)
         crash_at = crash_at if crash is None else crash
+    rare = random.choice((0.02, 0.05, 0.12, 0.25)) if RARE in names or (weather == "storm" and random.random() < 0.5) else 0.0
     siege = Random(f"siege/{seed}")
     if weather == "calm" and siege.random() < 0.5:
         weather = "single"
@@ -124,7 +125,7 @@ def scenario(seed: int) -> Scenario:
         deeds=tuple(sorted(deeds, key=lambda deed: deed.at)),
         ends=ends,
         over=ends + 75.0,
-        rare=random.choice((0.0, 0.02, 0.1)) if weather == "storm" else 0.0,
+        rare=rare,
         crash_at=crash_at,
         algorithm=random.choices(("", "limit_chase", "twap", "iceberg"), (8, 1, 1, 1))[0],
         kill=random.random() < 0.3,
@@ -171,7 +172,7 @@ def _alerts(random: Random, ends: float) -> Iterator[Deed]:
         at += random.choice((0.05, 3.0, 9.0, 16.0)) * random.uniform(0.5, 1.5)
 
 
-def _trouble(kind: str, random: Random, ends: float) -> tuple[list[Deed], str, int | None]:
+def _trouble(kind: str, random: Random, ends: float) -> tuple[list[Deed], str, float | None]:
     """Deeds of one kind of fault, its name, and the point at which the process dies if it does."""
     begins = random.uniform(5.0, ends * 0.7)
     lasts = random.uniform(5.0, ends - begins)
@@ -206,7 +207,7 @@ def _trouble(kind: str, random: Random, ends: float) -> tuple[list[Deed], str, i
     if kind == "process":
         name = random.choices(("crash", "point", "restart", "freeze", "disk"), (4, 4, 2, 2, 1))[0]
         if name == "point":
-            return [], "crash at a point", random.randint(1, POINTS)
+            return [], "crash at a point", random.uniform(1.0, ends * 0.9)
         times = random.randint(1, 3) if name == "crash" else 1
         values = {"seconds": random.choice((8.0, 40.0, 300.0))} if name == "freeze" else {}
         return [Deed(random.uniform(8, ends), name, values) for _ in range(times)], name, None
@@ -218,6 +219,8 @@ def _trouble(kind: str, random: Random, ends: float) -> tuple[list[Deed], str, i
         if name == "pause":
             deeds.append(Deed(begins + lasts, "unpause", deeds[0].values))
         return deeds, name, None
+    if kind == RARE:
+        return [], RARE, None
     if kind == "clock":
         jump = random.choice((-3_600_000, 3_600_000, -2_000, 2_000, 28_800_000))
         return [Deed(begins, "jump", {"ms": jump}), Deed(begins + min(lasts, 40), "jump", {"ms": -jump})], "clock", None

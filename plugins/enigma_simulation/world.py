@@ -37,6 +37,9 @@ MIDNIGHT = 1_772_323_200_000
 """2026-03-01 00:00 UTC, ms."""
 
 DEPOSIT = Decimal(10_000)
+OPEN = 0.5
+"""Share of the rare courses that may be taken in a world that has any."""
+
 TRADED = (BarsClosed, MarkSeen, BookSeen)
 
 
@@ -99,11 +102,18 @@ class World:
         self.witness = Witness(rules, self.prices.instruments, self.truth)
         self.witness.patience = {"calm": CALM, "single": TROUBLED, "storm": STORMY}[scenario.weather]
         self._chance = self.randoms("chance")
+        self._rare: dict[str, float] = {}
+        self._fate = self.randoms("fate")
+        self._crashed = False
         self._disk = self.randoms("disk")
         self._feed = self.randoms("feed")
         self.own: set[asyncio.Task[Any]] = set()
         self.labels: Counter[str] = Counter()
-        self.points = 0
+        """How often each labelled point was come to."""
+        self.taken: Counter[str] = Counter()
+        """How often the rare course was taken there."""
+        self.calm = False
+        """Nothing goes wrong any more."""
         self.over = False
         self.stalled = False
         self.frozen = False
@@ -135,13 +145,31 @@ class World:
 
     def chance(self, label: str) -> bool:
         """What `enigma_core.chance.maybe` answers in this world; at one point the process dies."""
-        self.points += 1
         self.labels[label] += 1
-        if self.points == self.scenario.crash_at and not self.current.dead and self.current.task is not None:
+        if self.calm:
+            return False
+        if self._ends_here(label):
             self.trace("dies", label)
             self.die()
             raise Died(label)
-        return self.scenario.rare > 0 and self._chance.random() < self.scenario.rare
+        if not self.scenario.rare:
+            return False
+        share = self._rare.get(label)
+        if share is None:
+            # some courses are rare in a world, the others are not to be had
+            share = self._rare[label] = self.scenario.rare if self.randoms(f"rare/{label}").random() < OPEN else 0.0
+        if not share or self._chance.random() >= share:
+            return False
+        self.taken[label] += 1
+        return True
+
+    def _ends_here(self, label: str) -> bool:
+        """Whether the process is killed at this point: the likelier, the more seldom it comes there."""
+        at, now = self.scenario.crash_at, self.current
+        if at is None or self._crashed or now.dead or now.task is None or self.loop.time() < at:
+            return False
+        self._crashed = self._fate.random() * 4 * self.labels[label] < 1
+        return self._crashed
 
     def trace(self, *what: object) -> None:
         """Something has happened that two runs of one seed must agree on."""

@@ -8,6 +8,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from enigma_core.chance import maybe
 from enigma_exchange.account.blocks import Blocks
 from enigma_exchange.port import Denied, ExchangeError, Unclear
 
@@ -48,6 +49,8 @@ class Asking:
         try:
             if (pause := self.pause) > 0:
                 await asyncio.sleep(pause)
+            if maybe("asking: a look waits"):
+                await asyncio.sleep(0.3)
         except asyncio.CancelledError:
             asking.close()
             raise
@@ -61,6 +64,7 @@ class Asking:
         """Have a request leave: it goes on though nobody waits for it any more."""
         task = asyncio.ensure_future(doing)
         self._under.add(task)
+        maybe("asking: a request is about to leave")
         task.add_done_callback(self._under.discard)
         # nobody may be there to hear that it has failed
         task.add_done_callback(lambda t: t.cancelled() or t.exception())
@@ -83,6 +87,10 @@ class Asking:
             log.exception("a request failed in a way that was not foreseen")
             raise Unclear(f"{type(error).__name__}: {error}") from error
         self.heard = self.now()
+        if maybe("asking: an answer is taken for lost"):
+            raise Unclear("the answer was lost on its way")
+        if maybe("asking: an answer is late"):
+            await asyncio.sleep(0.5)
         return answer
 
     def _deny(self, denied: Denied) -> None:
@@ -90,6 +98,8 @@ class Asking:
         self._denials += 1
         # a position may wait for the key to be mended without a stop: once in a while is no hammering
         pause = min(PATIENCE[min(self._denials, len(PATIENCE)) - 1] * 2, LONGEST_DENIED)
+        if maybe("asking: a key that was refused is tried again soon"):
+            pause = PATIENCE[0]
         self._quiet_until = max(self._quiet_until, self.now() + pause)
         if not self._blocks.has("", "denied"):
             log.error("the exchange refuses the key: %s", denied)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from enigma_core.book import Book
+from enigma_core.chance import maybe
 from enigma_core.model import ZERO, ExternalSeen, money
 from enigma_core.parts import Command, Report
 from enigma_exchange.account.blocks import Blocks
@@ -62,7 +63,7 @@ class Comparing:
         odd = sorted({self._fills.strays[name].symbol for name in strays if name in self._fills.strays})
         self.complete = True
         for symbol in dict.fromkeys((*self._book.positions, *there, *self._book.external, *self.gone, *odd)):
-            if moving(symbol):
+            if moving(symbol) or maybe("comparing: a symbol is thought to be moving"):
                 self.complete = False
             else:
                 self.one(symbol, there.get(symbol, []), strays)
@@ -86,7 +87,7 @@ class Comparing:
             self._agree(symbol, ())
             return
         times = self.gone[symbol] = self.gone.get(symbol, 0) + 1
-        if missing or times < 2:
+        if missing or times < 2 or maybe("comparing: what is gone is looked at once more"):
             # one look, and a difference that no fill explains, prove nothing
             self._again(AGAIN)
             if missing and times >= 2:
@@ -125,19 +126,24 @@ class Comparing:
         before = (known.side, known.quantity) if known is not None else (NOTHING.side, NOTHING.quantity)
         if (beside.side if beside.quantity else NOTHING.side, beside.quantity) == before:
             self._beside.pop(symbol, None)
+            self._beside_blocks(symbol, beside)  # a run before this one may have told of it
             return
         same, times = self._beside.get(symbol, (NOTHING, 0))
         times = times + 1 if (same.side, same.quantity) == (beside.side, beside.quantity) else 1
         self._beside[symbol] = (beside, times)
         entering = any(not life.reduces for life in self._lives.working(symbol))
-        if (entering or beside.quantity < before[1]) and times < 2:
+        again = entering or beside.quantity < before[1] or maybe("comparing: what is held beside ours is looked at once more")
+        if again and times < 2:
             # what one look does not show may be there, and what it shows may be ours before its fill is
             self._again(AGAIN)
             return
         del self._beside[symbol]
         side, quantity, margin = beside.side, beside.quantity, money(beside.margin)
-        self._blocks.set(symbol, "external", "a position is held there that is not ours" if quantity else "")
+        self._beside_blocks(symbol, beside)
         self._say(ExternalSeen(ts=self._ts(), symbol=symbol, side=side, quantity=quantity, price=beside.price, margin=margin))
+
+    def _beside_blocks(self, symbol: str, beside: Beside) -> None:
+        self._blocks.set(symbol, "external", "a position is held there that is not ours" if beside.quantity else "")
 
     def _check_held(self, symbol: str, there: Sequence[Held], leverage: int) -> None:
         one = next(iter(there), None)

@@ -13,6 +13,7 @@ import math
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from enigma_core.chance import maybe
 from enigma_core.model import ZERO, Order, Purpose
 from enigma_exchange.account.timing import Timing, backoff
 from enigma_exchange.port import OrderState, Placing
@@ -152,14 +153,19 @@ class Life:
         if self.state == "working":
             if self.calling_off and self.open and now >= self.cancel_due:
                 return Do("cancel")
-            if self.in_flight and self.open and not self.calling_off and now - self.moved > self.timing.stall:
-                self.call_off(f"it has not moved for {self.timing.stall:g} s")
+            if self.in_flight and self.open and not self.calling_off and self._stalled(now):
+                self.call_off(f"it has not moved for {now - self.moved:.1f} s")
                 return Do("cancel")
             if now >= self.due:
                 return Do("prove") if self._gone(now) else Do("look")
             until = min(self.due, self.cancel_due if self.calling_off and self.open else math.inf)
             return Do("rest", None if until == math.inf else until - now)
         return Do("rest")
+
+    def _stalled(self, now: float) -> bool:
+        if maybe("order: one that fills is given up soon"):
+            return now - self.moved > self.timing.in_flight
+        return now - self.moved > self.timing.stall
 
     def _unknown(self, now: float) -> Do:
         proven = self.missed(self.timing.looks, self.timing.proof)

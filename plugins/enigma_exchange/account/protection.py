@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from enigma_core.book import Book
+from enigma_core.chance import maybe
 from enigma_core.model import Purpose
 from enigma_exchange.account.life import Life
+
+HASTY = 1.0
+"""Seconds that a stop is waited for at least, where chance has it that it is not waited for as long as was said."""
 
 
 def protects(life: Life, side: int) -> bool:
@@ -54,7 +58,9 @@ class Protection:
         """Symbols that have been without a stop for `limit` seconds and are not being left; each again after as long."""
         found = []
         for symbol, since in self.since.items():
-            if now - since >= limit and now - self._told.get(symbol, since - limit) >= limit and not self._leaving(symbol):
+            hasty = now - since >= HASTY and symbol not in self._told and maybe("protection: a stop is waited for no longer")
+            due = now - since >= limit and now - self._told.get(symbol, since - limit) >= limit
+            if (due or hasty) and not self._leaving(symbol):
                 self._told[symbol] = now
                 found.append(symbol)
         return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from enigma_core.book import Book
+from enigma_core.chance import maybe
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.lives import Lives
 from enigma_exchange.port import Account, ExchangeError
@@ -37,6 +38,8 @@ class Sweeping:
 
     def sweep(self, symbol: str) -> None:
         """Call off what nobody counts on any more."""
+        if maybe("sweeping: what is left over waits for the next look"):
+            return
         leftover = [x for x in self._lives.working(symbol) if not self._lives.wanted(x)]
         self.call_off(leftover, "nothing counts on it any more")
 
@@ -47,7 +50,10 @@ class Sweeping:
             life.call_off(reason)
         for symbol in dict.fromkeys(x.order.symbol for x in fresh):
             at_work = [x for x in fresh if x.order.symbol == symbol and x.state == "working" and x.open]
-            if len(at_work) >= CLEAR and self._may_clear(symbol, at_work):
+            many = len(at_work) >= CLEAR and not maybe("sweeping: many orders are called off one by one")
+            if (many or (at_work and maybe("sweeping: a few orders are called off by one request"))) and self._may_clear(
+                symbol, at_work
+            ):
                 clearing = self._begin(self._clear(symbol, at_work))
                 if clearing is not None:
                     self._clearing[symbol] = clearing

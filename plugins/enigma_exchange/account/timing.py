@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from enigma_core.chance import maybe
+
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -36,4 +38,6 @@ BACKOFF = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 def backoff(tries: int) -> float:
     """How long to wait after the `tries`-th look (from 0) has missed."""
+    if maybe("looking: the next look comes soon"):
+        return BACKOFF[0]
     return BACKOFF[min(tries, len(BACKOFF) - 1)]

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from enigma_core import guards
 from enigma_core.book import Book
+from enigma_core.chance import maybe
 from enigma_core.model import Funded, Instrument, Transferred, money
 from enigma_core.parts import Command, Ports, Report
 from enigma_exchange.account.blocks import Blocks
@@ -74,7 +75,7 @@ class Upkeep:
         self._booked: set[str] = set()
         self._proven = False
         self._first = ports.since or ports.wall() + 1
-        self.opened = bool(ports.since) or ports.recorded("transferred", OPENING)
+        self.opened = ports.recorded("transferred", OPENING) or bool(ports.since and book.cash)
         """The account's first balance is in the book."""
         self.residual: Decimal | None = None
         """By how much the balance differed at the last look; None for not at all."""
@@ -86,7 +87,7 @@ class Upkeep:
 
     async def clock(self) -> None:
         """How far the clocks are apart; half of what the question took is nobody's."""
-        if not self.offset:
+        if not self.offset or maybe("upkeep: the clock is asked for twice"):
             # what comes first may have more to do than to read a clock
             await self._ask(self._api.time())
         sent, began = self._ports.wall(), self._now()
@@ -129,6 +130,8 @@ class Upkeep:
         self._blocks.set("", "rights", "; ".join(refused))
 
     def recently_isolated(self, symbol: str) -> bool:
+        if maybe("upkeep: nobody knows how margin is held"):
+            return False
         return self._now() - self._isolated.get(symbol, -math.inf) <= 2 * self._timing.balance
 
     async def margin_mode(self, symbol: str) -> None:
@@ -167,7 +170,8 @@ class Upkeep:
         self.hold()
         now = self._ports.wall() + self.offset
         for symbol, (entered, last) in list(self._lately.items()):
-            since = max(entered, self._funded.get(symbol, 0) - OVERLAP)
+            again = maybe("upkeep: all of a position's funding is read again")
+            since = entered if again else max(entered, self._funded.get(symbol, 0) - OVERLAP)
             for row in await self._ask(self._api.settled(symbol, since)):
                 self._funded[symbol] = max(self._funded.get(symbol, 0), row.ts)
                 name = f"{symbol}#{row.id}"
@@ -189,7 +193,7 @@ class Upkeep:
         if not (quiet and calm()) or abs(residual) < DUST:
             self.opened = self.opened or (quiet and abs(residual) < DUST)
             self.residual = None
-        elif self.residual is None or abs(residual - self.residual) >= DUST:
+        elif self.residual is None or abs(residual - self.residual) >= DUST or maybe("upkeep: money is counted once more"):
             self.residual = residual
         else:
             self.residual = None
@@ -202,7 +206,8 @@ class Upkeep:
     async def _moves(self) -> None:
         # what came before the first run is part of what it began with
         self._first = self._first or self._ports.wall() + self.offset
-        for row in await self._ask(self._api.moved(max(self._first, self._moved - OVERLAP))):
+        since = self._first if maybe("upkeep: all transfers are read again") else max(self._first, self._moved - OVERLAP)
+        for row in await self._ask(self._api.moved(since)):
             self._moved = max(self._moved, row.ts)
             if row.ts >= self._first and self._is_new("transferred", row.id):
                 self._say(Transferred(ts=self._ports.wall(), id=row.id, amount=money(row.amount), reason=row.reason))
