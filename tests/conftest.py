@@ -15,6 +15,9 @@ settings.register_profile("project", deadline=None, derandomize=True, suppress_h
 settings.load_profile("project")
 
 
+OTHERS = ("ENIGMA_", "KUCOIN_", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
+
+
 @pytest.fixture(autouse=True)
 def no_secrets_of_others() -> Iterator[None]:
     """What a test has hidden is no secret to the next."""
@@ -23,9 +26,9 @@ def no_secrets_of_others() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_account_of_others() -> None:
-    """The account and the keys of whoever runs the tests, or of a test before, are not those a test looks at."""
-    for name in [n for n in os.environ if n.startswith(("ENIGMA_", "KUCOIN_")) and n != "ENIGMA_TEST_DATA"]:
+def no_environment_of_others() -> None:
+    """Account, keys and terminal of whoever runs the tests, or of a test before, are not those a test looks at."""
+    for name in [n for n in os.environ if n.startswith(OTHERS) and n != "ENIGMA_TEST_DATA"]:
         del os.environ[name]
 
 

@@ -39,7 +39,7 @@ from enigma_plugins.gates.veto import Veto
 from enigma_plugins.microstructure.tradingview import TradingView
 from enigma_plugins.sizers.alert_quantity import AlertQuantity
 from markets import START, instrument, plan, random_candles
-from runs import Ending, Given, Ran, on
+from runs import Ending, Given, Ran, assert_same, on
 
 BAR = 300_000
 UNDONE = ("waiting", "the history ended before the position was left")

@@ -69,7 +69,7 @@ def known(decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, points=points)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(cases())
 def test_paper_on_a_stream_gives_the_trades_of_the_backtest_to_the_cent(case: tuple[Any, ...]) -> None:
     plan, candles, instruments, funding = case
@@ -78,7 +78,7 @@ def test_paper_on_a_stream_gives_the_trades_of_the_backtest_to_the_cent(case: tu
         assert_agree(on(plan, feed), Path(home), backtested(*case))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(cases())
 def test_paper_on_replayed_files_gives_the_trades_of_the_backtest_to_the_cent(case: tuple[Any, ...]) -> None:
     plan, candles, _, _ = case
@@ -91,7 +91,7 @@ def test_paper_on_replayed_files_gives_the_trades_of_the_backtest_to_the_cent(ca
         assert_agree(plan, Path(home), test)
 
 
-@settings(max_examples=10)
+@settings(max_examples=5)
 @given(
     seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=2),
     gaps=st.sampled_from([0.0, 0.02, 0.2]),
@@ -118,7 +118,7 @@ def test_paper_with_the_built_in_parts_gives_the_trades_of_the_backtest(
 @pytest.mark.parametrize("funded", [False, True], ids=["without funding", "with funding"])
 def test_paper_and_backtest_of_real_candles_agree(market_data: Path, tmp_path: Path, funded: bool) -> None:
     everything = Replay(data=str(market_data / "candles/binance_usdm_5m"))
-    end = START + (6 if funded else 10) * 86_400_000
+    end = START + 6 * 86_400_000
     candles = {s: everything.history(s, "5m", None, end) for s in everything.symbols()}
     feed = Replay(data=str(csv_files(tmp_path, candles)), funding_data=str(market_data / "funding") if funded else None)
     plan = on(built_in({}), feed)
@@ -132,7 +132,7 @@ def test_paper_and_backtest_of_real_candles_agree(market_data: Path, tmp_path: P
 
 def built_in(flags: dict[str, Any]) -> Plan:
     """The configuration as it comes, with its defaults."""
-    return options.planned(None, None, (), {"feed.use": "synthetic"} | flags)[0]
+    return options.planned(None, None, (), {"feed.use": "synthetic", "services.*": False} | flags)[0]
 
 
 def test_these_cases_trade() -> None:

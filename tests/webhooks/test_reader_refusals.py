@@ -108,12 +108,12 @@ def test_i10_an_indicator_that_is_no_number_is_left_out_with_a_warning() -> None
 
 @pytest.mark.parametrize("field", [*MONEY, "rsi", "position_size"])
 @pytest.mark.parametrize("value", ["1E+4000000", "1e13", "1E-19", "9" * 21, "0." + "0" * 18 + "1", "1e" + "9" * 4000])
-def test_i11_an_exponent_bomb_is_refused_in_under_a_millisecond(field: str, value: str) -> None:
+def test_i11_an_exponent_bomb_takes_no_longer_than_a_long_text(field: str, value: str) -> None:
     for written in (value, f'"{value}"') if field in MONEY else (value,):
         body = f'{{"symbol":"BTCUSDT","action":"buy","{field}":{written}}}'.encode()
         assert ("exponent" in said(body)) or ("digits" in said(body)) or ("decimal places" in said(body))
-        best = min(_seconds(body) for _ in range(5))
-        assert best < 0.001
+        plain = f'{{"symbol":"BTCUSDT","action":"buy","comment":"{"x" * len(written)}"}}'.encode()
+        assert min(_seconds(body) for _ in range(5)) < 20 * min(_seconds(plain) for _ in range(5))
 
 
 def _seconds(body: bytes) -> float:
