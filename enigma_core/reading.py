@@ -14,7 +14,7 @@ from enigma_core import database, journal, records
 from enigma_core.alert import Alert
 from enigma_core.book import Book
 from enigma_core.errors import HomeError
-from enigma_core.model import Decision, Fill, Instrument, Order, Sliced, Trade
+from enigma_core.model import Decision, Fill, Instrument, Order, Trade
 from enigma_core.records import Started
 
 _ALERT = ("id", "seq", "ts", "received", "source", "symbol", "state", "reason", "decision_id")
@@ -135,12 +135,17 @@ class Reader:
         return self._value("SELECT 1 FROM event WHERE key = ?", f"{kind}:{name}") is not None
 
     def known_orders(self, since: int) -> list[Order]:
-        """Orders and slices since `since` (ms), in the order they were written, whether or not they still work."""
-        kinds = {"order": Order, "sliced": Sliced}
+        """Orders, slices and orders that were found since `since` (ms), as they were written first, whether or not they work."""
         # before its first bar a run knows no time of the market, and writes 0
-        told = "SELECT kind, payload FROM event WHERE kind IN ('order', 'sliced') AND (ts >= ? OR ts = 0) ORDER BY seq"
-        rows = self._rows(told, since)
-        return [record.order if kinds[kind] is Sliced else record for kind, text in rows for record in [records.decode(kind, text)]]
+        told = (
+            "SELECT kind, payload FROM event WHERE kind IN ('order', 'sliced', 'order_found') AND (ts >= ? OR ts = 0) ORDER BY seq"
+        )
+        known: dict[str, Order] = {}
+        for kind, text in self._rows(told, since):
+            record = records.decode(kind, text)
+            order = record if type(record) is Order else record.order
+            known.setdefault(order.id, order)
+        return list(known.values())
 
     def _unknown(self) -> int:
         return int(self._value("SELECT count(*) FROM orders WHERE state IN ('unknown', 'not_placed')"))

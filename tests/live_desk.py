@@ -16,7 +16,7 @@ from desk import BTC, INSTRUMENT, ToldScorer, desk_plan
 from enigma_core import records
 from enigma_core.book import Book
 from enigma_core.engine import Engine, Record
-from enigma_core.model import Fill, Instrument, Order, OrderEnded, OrderSeen, Purpose, Side, StateSet, Trade
+from enigma_core.model import Fill, Instrument, Order, OrderEnded, OrderFound, OrderSeen, Purpose, Side, StateSet, Trade
 from enigma_core.parts import Ports, Report
 from enigma_core.plan import Plan
 from enigma_core.shells.driving import answered, put, sent
@@ -438,7 +438,7 @@ class LiveDesk:
             since=since,
             mode="live",
             recorded=lambda kind, name: f"{kind}:{name}" in self._keys,
-            known=lambda: [r for r in self.records if type(r) is Order],
+            known=self.known,
             wall=self.wall,
         )
         self.venue = LiveAccount(self.exchange, self.ports, timing)
@@ -503,6 +503,15 @@ class LiveDesk:
 
     def halt(self) -> None:
         self.command(StateSet(ts=self.now, state="HALTED", reason="by hand", flatten=True))
+
+    def known(self) -> list[Order]:
+        """Orders as they were written first."""
+        named: dict[str, Order] = {}
+        for record in self.records:
+            order = record if type(record) is Order else record.order if type(record) is OrderFound else None
+            if order is not None:
+                named.setdefault(order.id, order)
+        return list(named.values())
 
     @property
     def now(self) -> int:

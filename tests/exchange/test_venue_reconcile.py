@@ -644,6 +644,60 @@ def test_an_entry_whose_fills_are_not_shown_is_sold_again() -> None:
     live(scene)
 
 
+def test_an_entry_whose_fills_are_not_shown_is_sold_however_often_that_is_refused() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        desk.exchange.fills_lag = 200.0
+        desk.enter()
+        await desk.until(lambda: desk.exchange.net() == 24)
+        desk.exchange.next("place", "refused", "throttled", "refused", "lost", "refused", "refused")
+        took = await desk.until(lambda: desk.exchange.net() == 0, 90)
+        assert took < 60
+        assert desk.book.trading_state == "HALTED"
+        await desk.until(lambda: desk.trades, 300)
+        await asyncio.sleep(100)
+        assert desk.agrees
+        assert not desk.exchange.at_work()
+
+    live(scene)
+
+
+def test_what_is_sold_again_by_hand_is_not_sold_once_more() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        desk.exchange.fills_lag = 500.0
+        desk.enter()
+        await desk.until(lambda: desk.exchange.net() == 24)
+        desk.exchange.next("place", *["refused"] * 4)
+        await desk.until(lambda: len(desk.exchange.sent("place")) == 4, 60)
+        desk.exchange.by_hand(-1, 24)
+        await asyncio.sleep(60)
+        asked = len(desk.exchange.sent("place"))
+        await asyncio.sleep(300)
+        assert len(desk.exchange.sent("place")) == asked <= 6
+        assert desk.exchange.net() == 0
+
+    live(scene)
+
+
+def test_an_entry_whose_fills_are_not_shown_is_sold_after_a_crash_too() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        desk.exchange.fills_lag = 200.0
+        desk.enter()
+        await desk.until(lambda: desk.exchange.net() == 24)
+        desk.exchange.next("place", "refused")
+        await desk.until(lambda: len(desk.exchange.sent("place")) == 2, 60)
+        desk = await desk.crash(ready=False)
+        await desk.until(lambda: desk.exchange.net() == 0, 30)
+        await desk.until(lambda: desk.trades, 300)
+        await asyncio.sleep(100)
+        assert "another instance" not in desk.book.state_reason
+        assert desk.agrees
+
+    live(scene)
+
+
 def test_a_deposit_is_no_profit() -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()

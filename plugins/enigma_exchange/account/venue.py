@@ -17,6 +17,7 @@ from enigma_core.market import MarketEvent
 from enigma_core.model import Order, OrderEnded
 from enigma_core.parts import Ports, Report, Tell
 from enigma_exchange.account.finishing import Finishing
+from enigma_exchange.account.leaving import Leaving
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.looking import Looking
 from enigma_exchange.account.recovering import Recovering
@@ -49,7 +50,7 @@ class LiveAccount:
         self.looking = Looking(self.shared, self.settling)
         self.finishing = Finishing(self.shared, self.settling, self.looking)
         self.sending = Sending(self.shared, self.settling, self.looking, self.finishing)
-        self.watching = Watching(self.shared, self.settling, self.looking, self.submit, self.dispatch)
+        self.watching = Watching(self.shared, self.settling, self.looking, Leaving(self.shared, self.submit, self.dispatch))
         self.recovering = Recovering(self.shared, self.settling, self.looking, self.watching)
         self.shared.care = self.sending.care
         self._noted: list[tuple[str, Life]] = []

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from typing import Any
 
-from enigma_core.model import Order, OrderFound, Purpose, StopMissing
-from enigma_exchange.account.life import Life
+from enigma_core.model import StopMissing
+from enigma_exchange.account.leaving import Leaving
 from enigma_exchange.account.looking import Looking
 from enigma_exchange.account.settling import Settling
 from enigma_exchange.account.shared import Shared, until
@@ -29,19 +27,10 @@ FROZEN = 5.0
 
 
 class Watching:
-    """`submit` and `dispatch` are those of the venue, for orders that the engine has been told of."""
+    """Asks nobody for more than a look; what it finds is others' to deal with."""
 
-    def __init__(
-        self,
-        shared: Shared,
-        settling: Settling,
-        looking: Looking,
-        submit: Callable[[Order], None],
-        dispatch: Callable[[Future[None]], None],
-    ) -> None:
-        self._shared, self._settling, self._looking = shared, settling, looking
-        self._submit: Callable[[Order], None] = submit
-        self._dispatch: Callable[[Future[None]], None] = dispatch
+    def __init__(self, shared: Shared, settling: Settling, looking: Looking, leaving: Leaving) -> None:
+        self._shared, self._settling, self._looking, self._leaving = shared, settling, looking, leaving
         self._ticked = 0.0
 
     # the private stream
@@ -114,33 +103,8 @@ class Watching:
             for symbol in shared.protection.overdue(now, shared.timing.protect):
                 reason = f"no stop has been seen at the exchange for {now - shared.protection.since[symbol]:.1f} s"
                 shared.say(StopMissing(ts=shared.ts(), symbol=symbol, reason=reason))
-            for life in shared.lives.working():
-                if not life.reduces and life.lagging is not None and now - life.lagging > shared.timing.protect:
-                    self._leave_unseen(life)
+            self._leaving.look(now)
             await asyncio.sleep(TICK)
-
-    def _leave_unseen(self, life: Life) -> None:
-        """An entry has filled and its fills are not shown: nobody can place its stop, so what it bought is sold again."""
-        shared, order, quantity = self._shared, life.order, life.venue_filled - life.filled
-        life.lagging = math.inf
-        life.call_off("its fills are not shown")
-        close = Order(
-            id=f"{order.id}-unseen",
-            decision_id=order.decision_id,
-            ts=shared.ts(),
-            symbol=order.symbol,
-            side=-1 if order.side > 0 else 1,
-            quantity=quantity,
-            purpose=Purpose.CLOSE,
-            leverage=order.leverage,
-            reason="unprotected",
-        )
-        if close.id in shared.lives:
-            return
-        written = shared.say(OrderFound(ts=shared.ts(), order=close))
-        self._submit(close)
-        if written is not None:
-            self._dispatch(written)
 
     # looks now and then
 
