@@ -312,13 +312,18 @@ class CandleStore:
 
     def _ours(self) -> None:
         """Raise `DataError` for a file of another program, before anything of it is touched."""
-        with self.path.open("rb") as file:
-            head = file.read(72)
-        if not head.startswith(database.HEADER):
-            raise self._damaged("it is no SQLite file")
-        wal = database.sidecar(self.path, "-wal")
-        if int.from_bytes(head[68:72], "big") != APPLICATION_ID and not (wal.exists() and wal.stat().st_size):
-            raise self._foreign()
+        # by SQLite alone, as `database.stamp` has to
+        try:
+            db = database.connect_for_reading(self.path)
+        except HomeError as error:
+            raise self._damaged(database.NO_DATABASE) from error
+        try:
+            (application,) = db.execute("PRAGMA application_id").fetchone()
+            # one without tables is being made by another process at this moment
+            if application != APPLICATION_ID and db.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
+                raise self._foreign()
+        finally:
+            db.close()
 
     def _foreign(self) -> DataError:
         return DataError(f"{self.path} holds no candles: another program made it, or another part of this one")

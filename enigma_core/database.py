@@ -4,6 +4,7 @@ so that a file of no length is damage and never a beginning.
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Callable
@@ -27,7 +28,10 @@ FORMAT = 2
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 Connect = Callable[[Path], sqlite3.Connection]
 
-HEADER = b"SQLite format 3\x00"
+SMALLEST = 512
+"""Bytes of the smallest SQLite file there can be, one page."""
+
+NO_DATABASE = "it is no SQLite file"
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -71,7 +75,7 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except FAULTS as e:
-        raise damaged(path, str(e)) from e
+        raise damaged(path, NO_DATABASE if "not a database" in str(e) else str(e)) from e
     return db
 
 
@@ -189,20 +193,22 @@ def _waits(path: Path) -> bool:
 
 def stamp(path: Path) -> Stamp:
     """Whose file it is. Raises `HomeError` for a file that is empty, foreign, or of a newer format."""
+    # by SQLite alone: closing any other descriptor of a file gives up the locks that SQLite holds on it for the whole process,
+    # and the next program to look into it would take away the -wal that a run is writing
     try:
-        with path.open("rb") as file:
-            head = file.read(len(HEADER) + 2)
-            size = file.seek(0, os.SEEK_END)
+        size = path.stat().st_size
     except OSError as e:
         raise HomeError(f"cannot read {path}: {e.strerror}") from e
-    if not head.startswith(HEADER) or len(head) < len(HEADER) + 2:
-        raise damaged(path, "it is empty" if not head else "it is no SQLite file")
-    # SQLite takes the missing end of a last page for zeros and is content; with work left in the -wal it may mend it itself
-    page = int.from_bytes(head[-2:], "big")
-    if page and size % (page if page > 1 else 65536) and not _waits(path):
-        raise damaged(path, "its end is missing")
+    if not os.access(path, os.R_OK):
+        raise HomeError(f"cannot read {path}: {os.strerror(errno.EACCES)}")
+    if size < SMALLEST:
+        raise damaged(path, NO_DATABASE if size else "it is empty")
     db = connect_for_reading(path)
     try:
+        # SQLite takes the missing end of a last page for zeros and is content; with work left in the -wal it may mend it itself
+        (page,) = db.execute("PRAGMA page_size").fetchone()
+        if size % page and not _waits(path):
+            raise damaged(path, "its end is missing")
         (application,) = db.execute("PRAGMA application_id").fetchone()
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:

@@ -17,6 +17,7 @@ from enigma_core import database
 from enigma_core.errors import HomeError
 from enigma_core.home import Home
 from enigma_core.journal import Journal, replay
+from enigma_core.reading import Reader
 from ledger import decision, entry, fill, marked
 
 WRITER = Path(__file__).with_name("steps_writer.py")
@@ -307,3 +308,19 @@ def test_s09_a_file_held_for_too_long_is_a_failure(ledger: Path) -> None:
     other.close()
     with pytest.raises(HomeError):
         journal.close()
+
+
+def test_s10_whoever_looks_at_the_file_of_a_run_leaves_it_its_wal(tmp_path: Path) -> None:
+    """SQLite's locks belong to the process: one plain descriptor of the file that is closed there gives all of them up."""
+    path = tmp_path / "paper.sqlite"
+    with Journal.open(path, "paper", "m", "OFF") as journal:
+        journal.write(written_by(0), 1).result(10)
+        database.verify(path)
+        with Reader(path) as reader:
+            assert reader.stamp.identity == "m"
+        wal = database.sidecar(path, "-wal").stat().st_ino
+        look = f"import sqlite3; db = sqlite3.connect({str(path)!r}); db.execute('SELECT * FROM event').fetchall(); db.close()"
+        subprocess.run([sys.executable, "-c", look], check=True)
+        assert database.sidecar(path, "-wal").stat().st_ino == wal
+        journal.write(written_by(1), 2).result(10)
+        assert len(list(replay(path))) == 8
