@@ -158,9 +158,8 @@ def test_x08_a_fill_that_comes_before_the_answer_is_applied_once() -> None:
         desk = await LiveDesk().start()
         desk.exchange.next("place", "slow")
         desk.enter()
-        await asyncio.sleep(3)
-        assert not desk.fills
-        await desk.until(lambda: BTC in desk.book.positions, 10)
+        # nobody waits for the answer: the order is looked for, and what it holds is protected
+        assert await desk.until(lambda: BTC in desk.book.positions and not desk.venue.protection.since, 2.5) < 2.5
         await asyncio.sleep(20)
         assert len([f for f in desk.fills if f.side > 0]) == 1
         assert not desk.of(OrderFound)
@@ -525,5 +524,39 @@ def test_the_run_is_blocked_until_all_is_known() -> None:
         desk = await LiveDesk().start()
         blocks = desk.of(Blocked)
         assert [(b.symbol, b.reason) for b in blocks] == [("", "")]
+
+    live(scene)
+
+
+def test_p01_what_a_resting_entry_filled_while_nobody_ran_is_protected_before_anything_else() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        order = desk.enter(price=Decimal(49_900), resting=True)
+        await desk.until(lambda: desk.states(order.id)[-1:] == ["working"])
+        await desk.stop()
+        desk.exchange.move(49_890)
+        assert desk.exchange.net() == 24
+        await asyncio.sleep(3)
+        again = await desk.crash(ready=False)
+        took = await again.until(lambda: BTC in again.book.positions and not again.venue.protection.since, 5)
+        assert took < 1
+        assert not again.ready.is_set()
+        await again.until(again.ready.is_set)
+        assert again.agrees
+        assert [o.waits for o in again.exchange.at_work()] == [True]
+
+    live(scene)
+
+
+def test_p01_what_a_resting_entry_fills_after_a_restart_is_protected_as_before() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        order = desk.enter(price=Decimal(49_900), resting=True)
+        await desk.until(lambda: desk.states(order.id)[-1:] == ["working"])
+        again = await desk.crash()
+        assert len(again.exchange.sent("place")) == 1
+        again.exchange.move(49_890)
+        assert await again.until(lambda: BTC in again.book.positions and not again.venue.protection.since, 10) < 6
+        assert again.agrees
 
     live(scene)

@@ -125,9 +125,14 @@ def test_the_unit_runs_what_exists_and_may_write_to_one_folder() -> None:
     (line,) = re.findall(r"^ExecStart=(\S+) (.*)$", UNIT, re.M)
     assert line[0].endswith("/bin/enigma")
     typed(f"enigma {line[1]}")
-    for setting in ("ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=enigma", "UMask=0077", "Restart=on-failure"):
+    for setting in ("ProtectSystem=strict", "NoNewPrivileges=yes", "StateDirectory=enigma", "UMask=0077"):
         assert setting in UNIT.splitlines()
     assert "User=root" not in UNIT
+
+
+def test_the_unit_starts_what_has_died_at_once_and_never_gives_up() -> None:
+    for setting in ("Restart=always", "RestartSec=1", "StartLimitIntervalSec=0"):
+        assert setting in UNIT.splitlines()
 
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
