@@ -291,7 +291,11 @@ class Stream:
         from enigma_core.shells.notes import note_of
 
         note = note_of(record)
-        return (("venue", "yellow"), (f"{note.title}: {note.text}", "")) if note is not None else None
+        if note is None:
+            return None
+        # the line has the symbol already
+        title = note.title.removeprefix(f"{getattr(record, 'symbol', '')}: ")
+        return ("venue", "yellow"), (f"{title}: {note.text}", "")
 
     def _decision(self, decision: Decision) -> tuple[Styled, Styled] | None:
         self.decisions += 1

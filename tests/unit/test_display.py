@@ -12,7 +12,21 @@ from rich.console import Console
 
 from enigma_core import report
 from enigma_core.cli import display
-from enigma_core.model import Class, DayOpened, Decision, Fill, Funded, Marked, Order, OrderEnded, Purpose, Sizing, Trade, Verdict
+from enigma_core.model import (
+    Class,
+    DayOpened,
+    Decision,
+    ExternalSeen,
+    Fill,
+    Funded,
+    Marked,
+    Order,
+    OrderEnded,
+    Purpose,
+    Sizing,
+    Trade,
+    Verdict,
+)
 
 TS = 1_741_610_400_000  # 2025-03-10 12:40 UTC
 BTC = "BTC/USDT:USDT"
@@ -285,3 +299,11 @@ def test_a_narrow_table_has_fewer_columns_and_whole_numbers(width: int) -> None:
 )
 def test_what_became_of_an_alert_is_not_said_twice(outcome: str, reason: str, said: str) -> None:
     assert display.ending(outcome, reason) == said
+
+
+def test_a_line_of_the_venue_names_its_symbol_once() -> None:
+    seen = ExternalSeen(ts=TS, symbol=BTC, side=1, quantity=Decimal(5), price=Decimal(50_000), margin=Decimal(40))
+    stream = display.Stream(None)
+    what, why = stream.words(seen) or (("", ""), ("", ""))
+    assert stream.line(seen, what, why).plain.count(BTC) == 1
+    assert why[0].startswith("held beside our own positions: 5 contracts")
