@@ -201,6 +201,8 @@ class Stream:
         self._width = max([len(s) for s in symbols], default=13)
         self._refused: dict[str, tuple[object, ...]] = {}
         self._orders: dict[str, Order] = {}
+        self._blocks: set[str] = set()
+        """Who says that nothing is entered in any symbol."""
         self.held: dict[str, Decimal] = {}
         self.equity = equity
         self._base: Decimal | None = None
@@ -290,6 +292,12 @@ class Stream:
         """What a real venue says that nobody here asked for."""
         from enigma_core.shells.notes import note_of
 
+        if isinstance(record, Blocked) and not record.symbol:
+            if record.reason:
+                self._blocks.add(record.by)
+            elif record.by in self._blocks:
+                self._blocks.remove(record.by)
+                return None if self._blocks else (("venue", "yellow"), ("entries are taken again", ""))
         note = note_of(record)
         if note is None:
             return None

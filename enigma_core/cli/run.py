@@ -105,9 +105,10 @@ def run(
         "timeframes.primary": timeframe,
         "services.*": False if no_services else None,
         **{f"services.{name}.enabled": True for name in services},
-        f"services.{SERVER}.host": host,
-        f"services.{SERVER}.port": port,
     }
+    if not no_services or SERVER in services:
+        # where it is to be is no wish to have it
+        flags |= {f"services.{SERVER}.host": host, f"services.{SERVER}.port": port}
     if home is not None:
         # feeds keep what they have fetched beside the run
         os.environ["ENIGMA_HOME"] = home

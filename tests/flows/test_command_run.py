@@ -182,13 +182,14 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_word(tmp_path: Path, for
 def test_the_last_line_repeats_the_options_that_lead_back_here(tmp_path: Path) -> None:
     home = tmp_path / "a home"
     options = ["--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m", "--set", "gates.score.min=50", "-p", "btc"]
-    done = enigma("run", "--no-services", *options, "--home", str(home), "--for", "0.1", "--quiet", cwd=tmp_path)
+    done = enigma("run", "--no-services", "--port", "0", *options, "--home", str(home), "--for", "0.1", "--quiet", cwd=tmp_path)
     assert done.returncode == 0
+    assert "alerts are taken" not in done.stdout, "a port is no wish for a service"
     (line,) = [line for line in done.stdout.splitlines() if "goes on from here" in line]
     words = shlex.split(line.partition("goes on from here")[2])
     assert words == [
         *("enigma", "run", "--feed", "synthetic", "--speed", "0", "--seed", "7", "-i", "15m", "--no-services"),
-        *("--set", "gates.score.min=50", "-p", "btc", "--home", str(home)),
+        *("--port", "0", "--set", "gates.score.min=50", "-p", "btc", "--home", str(home)),
     ]
     again = enigma(*words[1:], "--for", "0.1", "--quiet", cwd=tmp_path)
     assert "goes on from an earlier run" in again.stdout

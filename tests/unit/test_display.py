@@ -13,6 +13,7 @@ from rich.console import Console
 from enigma_core import report
 from enigma_core.cli import display
 from enigma_core.model import (
+    Blocked,
     Class,
     DayOpened,
     Decision,
@@ -307,3 +308,19 @@ def test_a_line_of_the_venue_names_its_symbol_once() -> None:
     what, why = stream.words(seen) or (("", ""), ("", ""))
     assert stream.line(seen, what, why).plain.count(BTC) == 1
     assert why[0].startswith("held beside our own positions: 5 contracts")
+
+
+def test_once_nothing_stands_against_entries_any_more_a_line_says_so() -> None:
+    def blocked(by: str, reason: str) -> Blocked:
+        return Blocked(ts=TS, symbol="", reason=reason, by=by)
+
+    stream = display.Stream(None)
+    told = [
+        blocked("venue", ""),
+        blocked("venue", "no answer"),
+        blocked("pulse", "no price"),
+        blocked("venue", ""),
+        blocked("pulse", ""),
+    ]
+    said = [words and words[1][0] for words in map(stream.words, told)]
+    assert said == [None, "no entries for now: no answer", "no entries for now: no price", None, "entries are taken again"]
