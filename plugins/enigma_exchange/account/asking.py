@@ -56,6 +56,23 @@ class Asking:
             raise
         return await self.answer(asking)
 
+    async def soonest(self, ask: Callable[[], Coroutine[Any, Any, T]], slow: float) -> T:
+        """The first answer to a look that is made a second time, beside, when it has had none for `slow` seconds."""
+        under = [asyncio.ensure_future(self.look(ask()))]
+        try:
+            await asyncio.wait(under, timeout=slow)
+            if not under[0].done():
+                under.append(asyncio.ensure_future(self.look(ask())))
+            while True:
+                await asyncio.wait([t for t in under if not t.done()] or under, return_when=asyncio.FIRST_COMPLETED)
+                done = [t for t in under if t.done()]
+                good = next((t for t in done if t.exception() is None), None)
+                if good is not None or len(done) == len(under):
+                    return (good or done[0]).result()
+        finally:
+            for looking in under:
+                looking.cancel()
+
     async def do(self, doing: Coroutine[Any, Any, T]) -> T:
         """One request that cannot be taken back."""
         return await self.answer(asyncio.shield(self.send(doing)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from enigma_core.chance import maybe
 from enigma_core.model import Order, OrderEnded, OrderSeen, Purpose
 from enigma_exchange.account.life import Ending, Life
 from enigma_exchange.account.looking import Looking
@@ -36,6 +37,8 @@ class Finishing:
         shared.touch(order.symbol)
         if order.purpose is Purpose.CLOSE:
             await self._explain(order)
+        if maybe("account: the end of an order is told late"):
+            await asyncio.sleep(0.2)
         if order.parent or order.id in shared.book.orders:
             shared.say(OrderEnded(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state=ending, reason=reason))
 
@@ -55,6 +58,9 @@ class Finishing:
         """Looks have missed it for long enough: does everything else agree that it is not there?"""
         shared, order, symbol = self._shared, life.order, life.order.symbol
         was = life.state
+        if maybe("account: a proof is put off"):
+            life.unanswered(shared.now())
+            return
         try:
             state = next((s for s in await shared.asking.look(shared.api.working()) if s.client_id == life.client_id), None)
             if state is None and not life.seen:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from decimal import Decimal
 from itertools import count
 
+from enigma_core.chance import maybe
 from enigma_core.model import Order, OrderFound, Purpose
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.shared import Shared
@@ -41,6 +42,8 @@ class Leaving:
         shared = self._shared
         for life in shared.lives.working():
             if life.reduces or life.lagging is None or now - life.lagging <= shared.timing.protect:
+                continue
+            if maybe("leaving: fills are waited for a moment more"):
                 continue
             if self._done.get(life.order.id) != life.venue_filled:
                 self._done[life.order.id] = life.venue_filled

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
+from enigma_core.chance import maybe
 from enigma_core.model import OrderSeen, Purpose
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.settling import Settling
@@ -22,6 +24,9 @@ class Looking:
     async def at(self, life: Life) -> None:
         """Look one order up."""
         shared, symbol = self._shared, life.order.symbol
+        if maybe("account: a look at an order is left out"):
+            life.unanswered(shared.now())
+            return
         try:
             state = await shared.asking.look(shared.api.find(symbol, life.client_id, stop=life.is_stop))
         except Absent:
@@ -31,6 +36,18 @@ class Looking:
         except ExchangeError:
             life.unanswered(shared.now())
         else:
+            await self.found(life, state)
+            if maybe("account: an order is looked at once more"):
+                life.due = min(life.due, shared.now())
+
+    async def early(self, life: Life) -> None:
+        """Look up an order whose request has no answer yet. That it cannot be found says nothing."""
+        shared = self._shared
+        try:
+            state = await shared.asking.look(shared.api.find(life.order.symbol, life.client_id, stop=life.is_stop))
+        except ExchangeError:
+            return
+        if life.state == "sent":
             await self.found(life, state)
 
     async def found(self, life: Life, state: OrderState) -> None:
@@ -55,7 +72,7 @@ class Looking:
         life.found(state, shared.now())
         if was != "working" or (waited and not life.waits) or life.venue_filled > life.filled:
             shared.touch(order.symbol)
-        if was == "unknown":
+        if was in ("unknown", "sent"):
             venue_id = life.venue_id
             shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="working", venue_id=venue_id))
         if waited and not life.waits and life.open:
@@ -73,6 +90,8 @@ class Looking:
         began = shared.now()
         before = {x.order.id for x in lives.working() if x.state == "working"}
         states = await shared.asking.look(shared.api.working())
+        if maybe("account: the list of orders is old"):
+            await asyncio.sleep(0.3)
         there: set[str] = set()
         foreign: dict[str, int] = {}
         for state in states:
@@ -86,7 +105,7 @@ class Looking:
             there.add(life.order.id)
             self._see(life, state, began)
         shared.sweeping.foreign = foreign
-        for order_id in before - there:
+        for order_id in sorted(before - there):
             missed = lives.get(order_id)
             if missed is not None and missed.state == "working" and missed.open and missed.due > shared.now():
                 missed.due = shared.now()
@@ -113,7 +132,7 @@ class Looking:
                 shared.begin(life)
             else:
                 self._settling.revive(life, "it was over, and is open at the exchange")
-        elif life.state in ("working", "unknown") and life.open:
+        elif life.state in ("working", "unknown") and life.open and not maybe("account: an order in the list is passed over"):
             self._take(life, state)
             shared.wake(life)
 
@@ -124,6 +143,8 @@ class Looking:
         shared = self._shared
         before, strays = dict(shared.touched), list(shared.fills.strays)
         held = await shared.asking.look(shared.api.held())
+        if maybe("account: the list of positions is old"):
+            await asyncio.sleep(0.3)
         await self._settling.read()
 
         def moving(symbol: str) -> bool:

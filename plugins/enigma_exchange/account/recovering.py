@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from enigma_core.chance import maybe
 from enigma_core.slicing import at_venue
 from enigma_exchange.account.looking import Looking
 from enigma_exchange.account.settling import Settling
@@ -28,7 +29,8 @@ class Recovering:
         await self._reach(group)
         for life in [x for x in shared.lives.working() if x.state == "unknown"]:
             life.due = shared.now()
-        for life in shared.lives.working():
+        lives = shared.lives.working()
+        for life in reversed(lives) if maybe("recovery: the newest orders are cared for first") else lives:
             if life.state in ("unknown", "working"):
                 shared.begin(life)
         waiting, shared.waiting = shared.waiting, []
@@ -68,7 +70,8 @@ class Recovering:
                     shared.group = group
                 await self._settling.read()
                 await self._looking.orders()
-                return
+                if not maybe("recovery: fills and orders are read once more"):
+                    return
             except ExchangeError as error:
                 log.warning("the exchange cannot be reached yet: %s", error)
                 await shared.pause(tries)
@@ -81,7 +84,8 @@ class Recovering:
             try:
                 await self._looking.positions()
                 unknown = [x for x in shared.lives.working() if x.state in ("unknown", "sent")]
-                if shared.comparing.complete and not unknown and not shared.comparing.pending:
+                settled = shared.comparing.complete and not unknown and not shared.comparing.pending
+                if settled and not maybe("recovery: positions are compared once more"):
                     await self._watching.upkeep()
                     if shared.upkeep.residual is not None and not shared.upkeep.opened:
                         await asyncio.sleep(1.0)

@@ -14,6 +14,9 @@ from enigma_exchange.account.settling import Settling
 from enigma_exchange.account.shared import Shared, until
 from enigma_exchange.port import Absent, Denied, ExchangeError, Known, Placing, Refused, Throttled
 
+SLOW = (0.5, 1.0, 2.0)
+"""Seconds that the answer to an order is waited for before the order is looked for: once, and then again."""
+
 
 class Sending:
     """Sends orders and cancels, and asks what came of them."""
@@ -29,6 +32,8 @@ class Sending:
             wake.clear()
             now = shared.now()
             if life.settled or life.hidden(now):
+                if maybe("account: nobody sees for a while that an order is over"):
+                    await asyncio.sleep(0.2)
                 await self._finishing.settle(life)
                 continue
             do = life.next(now, fresh=shared.fresh(life))
@@ -43,7 +48,7 @@ class Sending:
             elif do.what == "end":
                 await self._finishing.end(life, do.ending, do.reason)
             else:
-                await until(wake, do.seconds)
+                await until(wake, 0.05 if maybe("account: an order is looked after though there is no news") else do.seconds)
         shared.wakes.pop(life.order.id, None)
 
     async def _send(self, life: Life) -> None:
@@ -79,29 +84,46 @@ class Sending:
             await asyncio.sleep(0)
             shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="sent"))
         try:
+            await self._wait(life, sending)
             venue_id = await shared.asking.answer(asyncio.shield(sending))
-        except Known:
-            life.known(shared.now())
-        except Throttled as throttled:
-            life.throttled(shared.now(), throttled.after)
-        except Denied as denied:
-            if life.reduces:
-                # a position waits for it: it is tried again, slowly
-                life.throttled(shared.now(), max(1.0, shared.asking.pause))
-            elif life.refuse(str(denied), shared.now()):
-                await self._finishing.end(life, "rejected", str(denied))
-        except (Refused, Absent) as refused:
-            if life.refuse(str(refused), shared.now()):
-                await self._finishing.end(life, "rejected", str(refused))
-        except ExchangeError as unclear:
-            first = not life.doubtful
-            life.unclear(shared.now())
-            if first:
-                reason = f"the answer was unclear: {unclear}"
-                shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="unknown", reason=reason))
+        except ExchangeError as error:
+            if life.state == "sent":
+                # otherwise it was found meanwhile: it is there, whatever this says
+                await self._failed(life, error)
         else:
             await self._accepted(life, venue_id)
         shared.touch(order.symbol)
+
+    async def _wait(self, life: Life, sending: asyncio.Task[str]) -> None:
+        """Until the answer is there. An order that waits long for it is looked for beside: a position may depend on it."""
+        shared = self._shared
+        if maybe("account: an order is looked for before its request is answered"):
+            shared.start(self._looking.early(life))
+        for seconds in SLOW:
+            done, _ = await asyncio.wait({sending}, timeout=seconds)
+            if done or life.state != "sent":
+                return
+            shared.start(self._looking.early(life))
+
+    async def _failed(self, life: Life, error: ExchangeError) -> None:
+        """A request to place an order was answered by something else than its id."""
+        shared, order, now = self._shared, life.order, self._shared.now()
+        if isinstance(error, Known):
+            life.known(now)
+        elif isinstance(error, Throttled):
+            life.throttled(now, error.after)
+        elif isinstance(error, Denied) and life.reduces:
+            # a position waits for it: it is tried again, slowly
+            life.throttled(now, max(1.0, shared.asking.pause))
+        elif isinstance(error, Denied | Refused | Absent):
+            if life.refuse(str(error), now):
+                await self._finishing.end(life, "rejected", str(error))
+        else:
+            first = not life.doubtful
+            life.unclear(now)
+            if first:
+                reason = f"the answer was unclear: {error}"
+                shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="unknown", reason=reason))
 
     def _is_superseded(self, life: Life) -> bool:
         """A stop that never left, and that another one has taken the place of."""
@@ -117,6 +139,9 @@ class Sending:
         if not venue_id or not shared.lives.name(life, venue_id):
             shared.strange(order.symbol, f"order {order.id} was accepted under the id {venue_id!r}, which is another's")
             life.unclear(shared.now())
+            return
+        if life.state != "sent":
+            # it was looked up meanwhile, and all that it takes is under way
             return
         life.acknowledged(venue_id, shared.now())
         shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="working", venue_id=venue_id))
@@ -150,10 +175,14 @@ class Sending:
 
     async def _cancel(self, life: Life) -> None:
         shared, order = self._shared, life.order
+        if maybe("account: a cancel leaves late"):
+            await asyncio.sleep(0.3)
         life.cancel_tried(shared.now())
         try:
             stop = life.is_stop and life.waits
             await shared.asking.do(shared.api.cancel(order.symbol, life.venue_id, life.client_id, stop=stop))
+            if maybe("account: a cancel is sent twice"):
+                await shared.asking.do(shared.api.cancel(order.symbol, life.venue_id, life.client_id, stop=stop))
         except Throttled as throttled:
             life.cancel_due = shared.now() + throttled.after
         except ExchangeError:

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 NAMELESS = 20
 """So many orders of a symbol are asked for, the newest first, when a fill belongs to none that is known."""
 
+SLOW = 1.0
+"""Seconds that fills are waited for before they are asked for a second time, beside."""
+
 
 class Settling:
     """Fills of one account."""
@@ -48,20 +51,25 @@ class Settling:
             await asyncio.wait([before])
         self._reading, self._next_reading = self._next_reading, None
         shared = self._shared
-        deep, shared.deep = shared.deep, False
+        if maybe("account: fills wait to be read"):
+            await asyncio.sleep(0.2)
+        deep, shared.deep = shared.deep or maybe("account: fills of long ago are read"), False
         now = shared.there()
         since = min(now, self._read_to or now) - round((shared.timing.deep if deep else shared.timing.overlap) * 1000)
         for life in self._lives.working():
             if life.lagging is not None or life.state == "unknown":
                 since = min(since, (life.sent_ts or life.order.ts) - 10_000)
         try:
-            trades = await shared.asking.look(shared.api.fills(since))
+            # a position's protection may wait for it
+            trades = await shared.asking.soonest(lambda: shared.api.fills(since), SLOW)
         except BaseException:
             shared.deep = shared.deep or deep
             raise
         self._read_to = now
         known = set(self._fills.strays)
         self.apply(self._fills.sort(trades, self.owner))
+        if maybe("account: fills are taken in twice"):
+            self.apply(self._fills.sort(trades, self.owner))
         if strange := [t for name, t in self._fills.strays.items() if name not in known]:
             await self._attribute(dict.fromkeys(t.symbol for t in strange))
         if self._fills.strays.keys() - known:
@@ -98,8 +106,10 @@ class Settling:
         """Tell the engine of fills of our orders, one after another: each changes what the next one means."""
         shared, fills = self._shared, self._fills
         for life, trade in owned:
-            maybe("account: a fill is about to be told")
-            if fills.is_known(trade) or self._is_early(life):
+            if fills.is_known(trade):
+                continue
+            if self._is_early(life) or maybe("account: a fill is left for the next reading"):
+                self._read_again(trade)
                 continue
             if wrong := fills.wrong(life, trade):
                 fills.done(trade)
@@ -113,6 +123,7 @@ class Settling:
                 if life.order.id not in self._crowded:
                     self._crowded.add(life.order.id)
                     shared.say(CloseWanted(ts=shared.ts(), symbol=trade.symbol, reason=why))
+                self._read_again(trade)
                 continue
             fills.done(trade)
             life.fill(trade.quantity, shared.now())
@@ -131,6 +142,10 @@ class Settling:
             if gone and life.left > 0:
                 self.revive(life, "it was over, and has filled after all")
             shared.wake(life)
+
+    def _read_again(self, trade: Traded) -> None:
+        """The next reading begins before `trade`."""
+        self._read_to = min(self._read_to, trade.ts)
 
     def _is_early(self, life: Life) -> bool:
         """A fill that leaves a position whose own fills are still to come: it is read again."""

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from decimal import Decimal
 from typing import Any
 
+from enigma_core.chance import maybe
 from enigma_core.model import Fill, StateSet
 from enigma_core.parts import Command, Ports, Report, Tell
 from enigma_exchange.account.asking import PATIENCE, Asking
@@ -92,6 +93,8 @@ class Shared:
 
     def fresh(self, life: Life) -> bool:
         """Whether an entry is young enough to be sent."""
+        if maybe("account: an entry is thought to be too old"):
+            return False
         return self.ts() - life.order.ts <= self.timing.fresh * 1000
 
     async def pause(self, tries: int) -> None:
@@ -136,6 +139,7 @@ class Shared:
         """Have the engine take reports in, as one step; what it no longer wants then is called off."""
         if not reports or self.tell is None:
             return None
+        maybe("account: the engine is about to be told")
         self.upkeep.hold()
         for report in reports:
             if isinstance(report, Fill):

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
+from enigma_core.chance import maybe
 from enigma_core.market import MarketEvent
 from enigma_core.model import Order, OrderEnded
 from enigma_core.parts import Ports, Report, Tell
@@ -107,6 +108,9 @@ class LiveAccount:
     def _release(self) -> None:
         """Begin what is on disk by now, in the order it was decided."""
         shared = self.shared
+        if maybe("account: what is on disk begins late"):
+            asyncio.get_running_loop().call_later(0.2, self._release)
+            return
         while self._batches and self._batches[0][1].done():
             batch, written = self._batches.popleft()
             if written.cancelled() or written.exception() is not None:

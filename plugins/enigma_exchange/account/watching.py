@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from enigma_core.chance import maybe
 from enigma_core.model import StopMissing
 from enigma_exchange.account.leaving import Leaving
 from enigma_exchange.account.looking import Looking
@@ -51,7 +52,9 @@ class Watching:
     def _nudged(self, nudge: Nudge) -> None:
         """The private stream hints at something."""
         shared = self._shared
-        if nudge.topic == "gap":
+        if maybe("account: a push is lost"):
+            return
+        if nudge.topic == "gap" or maybe("account: a push has everything looked at"):
             shared.deep = True
             for name in ("fills", "orders", "positions"):
                 shared.asked[name].set()
@@ -91,6 +94,8 @@ class Watching:
             # a machine that sleeps may stop the loop's clock, but not the wall's
             before, wall = wall, shared.ts()
             jumped = (wall - before) / 1000 - (now - self._ticked)
+            if maybe("account: this process is thought to have slept"):
+                shared.go_stale("this process may have slept")
             if now - self._ticked > FROZEN:
                 shared.go_stale(f"this process stood still for {now - self._ticked:.0f} s")
             elif abs(jumped) > FROZEN:
@@ -104,7 +109,7 @@ class Watching:
                 reason = f"no stop has been seen at the exchange for {now - shared.protection.since[symbol]:.1f} s"
                 shared.say(StopMissing(ts=shared.ts(), symbol=symbol, reason=reason))
             self._leaving.look(now)
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(1.0 if maybe("account: nobody watches for a second") else TICK)
 
     # looks now and then
 
@@ -113,8 +118,13 @@ class Watching:
         shared = self._shared
         asked, fails = shared.asked[name], 0
         while True:
-            await until(asked, (seconds if not fails else min(seconds, 0.5 * 2 ** min(fails, 6))) * (0.9 + 0.2 * shared.jitter()))
+            wait = seconds if not fails else min(seconds, 0.5 * 2 ** min(fails, 6))
+            if maybe("account: a look comes early"):
+                wait = 0.1
+            await until(asked, wait * (0.9 + 0.2 * shared.jitter()))
             asked.clear()
+            if maybe("account: a look is left out"):
+                continue
             try:
                 await look()
                 fails = 0
