@@ -188,7 +188,7 @@ def same_fill_twice() -> Patches:
 @bug
 def funding_booked_twice() -> Patches:
     """Rows of funding are booked each time they are read."""
-    return [(Upkeep, "_is_new", lambda self, kind, name: True)]
+    return [(Upkeep, "_is_new", lambda self, kind, name, ts: True)]
 
 
 @bug

@@ -28,7 +28,10 @@ OPENING = "opening"
 """What the booking of an account's first balance is called: there is one in a journal."""
 
 OVERLAP = 3_600_000
-"""How far back (ms) bookings are read again: they may come late."""
+"""How far back (ms) settlements are read again: they may be booked late."""
+
+DAY = 86_400_000
+"""How far back (ms) transfers are read again, which may take hours, and settlements after a restart."""
 
 LATE = 900_000
 """How long (ms) after a position was left its funding may still be booked."""
@@ -71,8 +74,11 @@ class Upkeep:
         self._lately: dict[str, tuple[int, int]] = {}
         """When each position was entered and last seen, by symbol, while funding may still be booked for it."""
         self._funded: dict[str, int] = {}
+        """Up to when settlements have been read, by symbol, ms."""
         self._moved = 0
-        self._booked: set[str] = set()
+        """Up to when transfers have been read, ms."""
+        self._booked: dict[str, int] = {}
+        """What has been seen of bookings, by kind and name, and when it was booked: whatever is not here is in the journal."""
         self._proven = False
         self._first = ports.since or ports.wall() + 1
         self.opened = ports.recorded("transferred", OPENING) or bool(ports.since and book.cash)
@@ -170,16 +176,18 @@ class Upkeep:
         self.hold()
         now = self._ports.wall() + self.offset
         for symbol, (entered, last) in list(self._lately.items()):
-            again = maybe("upkeep: all of a position's funding is read again")
-            since = entered if again else max(entered, self._funded.get(symbol, 0) - OVERLAP)
+            read = self._ports.wall() + self.offset
+            before = self._funded[symbol] - OVERLAP if symbol in self._funded else (self._ports.since or read) - DAY
+            since = entered if maybe("upkeep: all of a position's funding is read again") else max(entered, before)
             for row in await self._ask(self._api.settled(symbol, since)):
-                self._funded[symbol] = max(self._funded.get(symbol, 0), row.ts)
                 name = f"{symbol}#{row.id}"
-                if entered < row.ts <= last and self._is_new("funded", name):
+                if entered < row.ts <= last and self._is_new("funded", name, row.ts):
                     amount = money(row.amount)
                     self._say(Funded(ts=row.ts, symbol=symbol, rate=row.rate, price=row.price, amount=amount, id=name))
+            self._funded[symbol] = read
             if symbol not in self._book.positions and now - last > LATE:
                 del self._lately[symbol]
+                del self._funded[symbol]
 
     async def money(self, calm: Callable[[], bool], fills: Callable[[], Awaitable[None]]) -> None:
         """Deposits by their rows; a difference of balances that is left after two calm looks is the account's own booking."""
@@ -206,14 +214,16 @@ class Upkeep:
     async def _moves(self) -> None:
         # what came before the first run is part of what it began with
         self._first = self._first or self._ports.wall() + self.offset
-        since = self._first if maybe("upkeep: all transfers are read again") else max(self._first, self._moved - OVERLAP)
+        read = self._ports.wall() + self.offset
+        since = self._first if maybe("upkeep: all transfers are read again") else max(self._first, self._moved - DAY)
         for row in await self._ask(self._api.moved(since)):
-            self._moved = max(self._moved, row.ts)
-            if row.ts >= self._first and self._is_new("transferred", row.id):
+            if row.ts >= self._first and self._is_new("transferred", row.id, row.ts):
                 self._say(Transferred(ts=self._ports.wall(), id=row.id, amount=money(row.amount), reason=row.reason))
+        self._moved = read
+        self._booked = {name: ts for name, ts in self._booked.items() if ts >= read - 2 * DAY}
 
-    def _is_new(self, kind: str, name: str) -> bool:
+    def _is_new(self, kind: str, name: str, ts: int) -> bool:
         if f"{kind}:{name}" in self._booked:
             return False
-        self._booked.add(f"{kind}:{name}")
+        self._booked[f"{kind}:{name}"] = ts
         return not self._ports.recorded(kind, name)

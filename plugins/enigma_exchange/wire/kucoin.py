@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -48,6 +48,9 @@ MODE_LASTS = 60.0
 
 FILLS_DAYS = 6.9
 """The longest stretch of fills that may be asked for at once; KuCoin's limit is 7 days."""
+
+LEDGER_DAYS = 1.0
+"""The longest stretch of funding and of bookings that is asked for at once. KuCoin names no limit; elsewhere its limit is a day."""
 
 NONSENSE = (LookupError, TypeError, ValueError, ArithmeticError)
 
@@ -155,16 +158,20 @@ class KucoinAccount:
     async def fills(self, since: int) -> Sequence[Traded]:
         trading = await self._ready()
         rows: list[Mapping[str, Any]] = []
-        # `since` is of the exchange's clock, so the end is too; and a little ahead
-        ahead = -int(trading.client.options.get("timeDifference") or 0)
-        last, step = self._wall() + max(0, ahead) + 60_000, round(FILLS_DAYS * 86_400_000)
-        start = since
-        while start <= last:
-            until = min(start + step, last)
+        for start, until in self._spans(trading, since, FILLS_DAYS):
             rows += await self._pages(trading, Lane.LOOK, "fills", {"startAt": start, "endAt": until})
-            start = until + 1
         found = self._read(lambda: [reading.trade(row, self._symbols) for row in rows])
         return sorted(found, key=lambda t: t.ts)
+
+    def _spans(self, trading: Caller, since: int, days: float) -> Iterator[tuple[int, int]]:
+        """The time from `since` (ms) on, a stretch of so many days at a time."""
+        # `since` is of the exchange's clock, so the end is too; and a little ahead
+        ahead = -int(trading.client.options.get("timeDifference") or 0)
+        last, step = self._wall() + max(0, ahead) + 60_000, round(days * 86_400_000)
+        while since <= last:
+            until = min(since + step, last)
+            yield since, until
+            since = until + 1
 
     async def held(self) -> Sequence[Held]:
         trading = await self._ready()
@@ -186,44 +193,40 @@ class KucoinAccount:
         return self._read(lambda: reading.balance(_data(answer)))
 
     async def settled(self, symbol: str, since: int) -> Sequence[Settled]:
-        trading = await self._ready()
-        rows: list[Mapping[str, Any]] = []
-        params: dict[str, Any] = {"symbol": self._code(symbol), "startAt": since, "maxCount": PAGE}
-        for _ in range(PAGES):
-            answer = await trading.call(
-                Lane.ACCOUNT,
-                "GET",
-                "/api/v1/funding-history",
-                lambda: trading.client.futuresPrivateGetFundingHistory(dict(params)),
-            )
-            page = _data(answer)
-            new = page.get("dataList") or []
-            rows += new
-            if not page.get("hasMore") or not new:
-                break
-            params["offset"] = new[-1]["id"]
+        await self._ready()
+        rows = await self._ledger("funding-history", {"symbol": self._code(symbol), "maxCount": PAGE}, since, "id")
         found = self._read(lambda: [reading.settled(row, self._symbols) for row in rows])
         return sorted({row.id: row for row in found}.values(), key=lambda r: r.ts)
 
     async def moved(self, since: int) -> Sequence[Moved]:
-        trading = await self._ready()
-        rows: list[Mapping[str, Any]] = []
-        params: dict[str, Any] = {"currency": self._currency, "startAt": since, "maxCount": 50}
-        for _ in range(PAGES):
-            answer = await trading.call(
-                Lane.ACCOUNT,
-                "GET",
-                "/api/v1/transaction-history",
-                lambda: trading.client.futuresPrivateGetTransactionHistory(dict(params)),
-            )
-            page = _data(answer)
-            new = page.get("dataList") or []
-            rows += new
-            if not page.get("hasMore") or not new:
-                break
-            params["offset"] = new[-1]["offset"]
+        rows = await self._ledger("transaction-history", {"currency": self._currency, "maxCount": 50}, since, "offset")
         found = self._read(lambda: [one for row in rows if (one := reading.moved(row)) is not None])
         return sorted({row.id: row for row in found}.values(), key=lambda r: r.ts)
+
+    async def _ledger(self, what: str, params: dict[str, Any], since: int, mark: str) -> list[Mapping[str, Any]]:
+        """All rows since `since` of a ledger, asked for stretch by stretch. `mark` is what the next page is asked by."""
+        trading = await self._ready()
+        ask = {
+            "funding-history": trading.client.futuresPrivateGetFundingHistory,
+            "transaction-history": trading.client.futuresPrivateGetTransactionHistory,
+        }[what]
+        rows: list[Mapping[str, Any]] = []
+        for start, until in self._spans(trading, since, LEDGER_DAYS):
+            asked, pages = {**params, "startAt": start, "endAt": until}, 0
+            while True:
+                data = _data(await trading.call(Lane.ACCOUNT, "GET", f"/api/v1/{what}", partial(ask, dict(asked))))
+                if not isinstance(data, dict) or not isinstance(data.get("dataList"), list):
+                    raise Unclear(f"the answer lists no {what}")
+                rows += data["dataList"]
+                # what is not booked yet has the mark -1, and comes before all others
+                after = self._read(partial(_marks, data["dataList"], mark))
+                if not data.get("hasMore") or not after:
+                    break
+                pages += 1
+                if after[-1] == asked.get("offset") or pages == PAGES:
+                    raise Unclear(f"the pages of {what} do not end")
+                asked["offset"] = after[-1]
+        return rows
 
     # what is allowed, and what is listed
 
@@ -398,6 +401,10 @@ def _data(answer: Any) -> Any:
     if not isinstance(answer, dict) or "data" not in answer:
         raise Unclear("the answer is no answer")
     return answer["data"]
+
+
+def _marks(page: Sequence[Mapping[str, Any]], mark: str) -> list[int]:
+    return [number for row in page if (number := int(row[mark])) >= 0]
 
 
 __all__ = ["ExchangeError", "KucoinAccount"]
