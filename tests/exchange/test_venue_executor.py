@@ -92,6 +92,19 @@ def test_a_local_exchange_is_not_asked_for_rights(tmp_path: Path) -> None:
     assert Ccxt(url="http://127.0.0.1:9", **GIVEN).prepare(tmp_path, "sandbox") == ()
 
 
+def test_what_speaks_against_an_account_is_asked_for_once_at_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def look(self: Ccxt) -> list[str]:
+        asked.append(self)
+        return ["the key may be used from anywhere"]
+
+    monkeypatch.setattr(Ccxt, "_looked_at", look)
+    part = Ccxt(**GIVEN)
+    assert part.prepare(tmp_path, "live") == part.prepare(tmp_path, "live") == ["the key may be used from anywhere"]
+    assert len(asked) == 1
+
+
 def test_a_key_comes_from_settings_the_environment_or_private_files(tmp_path: Path) -> None:
     assert credentials(GIVEN, {}) == Credentials(**GIVEN)
     assert credentials({}, {NAMES[name]: value for name, value in GIVEN.items()}) == Credentials(**GIVEN)

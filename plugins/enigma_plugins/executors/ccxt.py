@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,9 +23,12 @@ T = TypeVar("T")
 Secret = Annotated[str, Meta(min_length=1)]
 
 
-class Ccxt(Executor, frozen=True, kw_only=True):
+class Ccxt(Executor, frozen=True, kw_only=True, dict=True):
     """Sends orders to KuCoin Futures. Stops and targets rest there; orders are found again by their ids whatever the answer was;
     orders, fills, positions and balance are compared with the book all the time.
+
+    No other exchange can be traded: what each of KuCoin's answers proves has been gone through one by one, and an order whose
+    fate is guessed may be doubled or left without a stop. Feeds may be of any exchange, on paper.
 
     The key comes from KUCOIN_API_KEY, KUCOIN_API_SECRET and KUCOIN_PASSPHRASE, or files named by the same with _FILE, unless the
     settings refer to another place. It needs the permissions General and Futures, and should have no others.
@@ -33,7 +37,9 @@ class Ccxt(Executor, frozen=True, kw_only=True):
     name = "ccxt"
     remote = True
 
-    exchange: Annotated[Literal["kucoinfutures"], Meta(description="what ccxt calls the exchange")] = "kucoinfutures"
+    exchange: Annotated[
+        Literal["kucoinfutures"], Meta(description="what ccxt calls the exchange; KuCoin Futures is the only one there is")
+    ] = "kucoinfutures"
     url: Annotated[str | None, Meta(description="address of a local exchange, such as http://127.0.0.1:9000; none: KuCoin")] = None
     key: Annotated[Secret | None, Meta(description="API key; without it KUCOIN_API_KEY")] = None
     secret: Annotated[Secret | None, Meta(description="API secret; without it KUCOIN_API_SECRET")] = None
@@ -59,6 +65,11 @@ class Ccxt(Executor, frozen=True, kw_only=True):
         self._credentials()
         if hosts(self.url).local:
             return ()
+        return self._told
+
+    @cached_property
+    def _told(self) -> Sequence[str]:
+        # whoever asks what speaks against a run, and the run itself, are told the same
         return _aside(self._looked_at)
 
     def examine(self, symbols: Sequence[str] = ()) -> Iterable[Check]:
