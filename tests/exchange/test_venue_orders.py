@@ -9,6 +9,8 @@ import pytest
 
 from desk import BTC
 from enigma_core.model import Blocked, Cancel, Fill, Order, OrderEnded, OrderFound, Purpose, StateSet, StopMissing
+from enigma_exchange.account import Timing
+from enigma_exchange.naming import client_id
 from live_desk import LiveDesk, live
 
 
@@ -558,5 +560,69 @@ def test_p01_what_a_resting_entry_fills_after_a_restart_is_protected_as_before()
         again.exchange.move(49_890)
         assert await again.until(lambda: BTC in again.book.positions and not again.venue.protection.since, 10) < 6
         assert again.agrees
+
+    live(scene)
+
+
+def test_what_was_dealt_with_is_forgotten_and_told_once_all_the_same() -> None:
+    async def scene() -> None:
+        brief = Timing(zombie=5.0, deep=5.0, overlap=5.0, balance=5.0)
+        desk = await LiveDesk(timing=brief).start()
+        for _ in range(6):
+            await desk.entered()
+            desk.exchange.move(49_000)
+            await desk.until(lambda: not desk.book.positions)
+            desk.exchange.move(50_000)
+            await asyncio.sleep(5)
+        await asyncio.sleep(60)
+        lives, fills = desk.venue.lives, desk.venue.shared.fills
+        assert len(desk.fills) == 12
+        assert not list(lives)
+        assert not lives.working()
+        assert not fills._known
+        assert not desk.venue.shared.ended
+        # everything is read once more, from the beginning
+        trades = await desk.exchange.fills(0)
+        desk.venue.settling.apply(fills.sort(trades, desk.venue.settling.owner))
+        await asyncio.sleep(30)
+        assert len(desk.fills) == 12
+        assert desk.book.trading_state == "ACTIVE"
+        assert desk.agrees
+
+    live(scene)
+
+
+def test_names_of_orders_are_known_for_days_and_then_forgotten() -> None:
+    async def scene() -> None:
+        desk = LiveDesk()
+        day = 86_400_000
+        life = desk.venue.lives.add(
+            Order(id="a", decision_id="a", ts=0, symbol=BTC, side=1, quantity=Decimal(1), purpose=Purpose.ENTRY)
+        )
+        lives, name = desk.venue.lives, client_id("a")
+        assert lives.forget(day, day) == []
+        life.state = "over"
+        assert lives.forget(day, day) == ["a"]
+        assert not lives.foreign(name)
+        assert lives.forget(3 * day, 4 * day) == []
+        assert not lives.foreign(name)
+        lives.forget(4 * day, 4 * day + 1)
+        assert lives.foreign(name)
+
+    live(scene)
+
+
+def test_only_orders_that_something_may_still_come_of_are_looked_through() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        order = await desk.entered()
+        desk.exchange.move(49_000)
+        await desk.until(lambda: desk.trades and not desk.venue.lives.working())
+        lives = desk.venue.lives
+        entry = lives.get(order.id)
+        assert entry is not None
+        assert len(list(lives)) == 2
+        desk.venue.settling.revive(entry, "it has turned up")
+        assert lives.working(BTC) == [entry]
 
     live(scene)

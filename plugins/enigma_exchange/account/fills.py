@@ -40,7 +40,8 @@ class Fills:
         self._book = book
         self._instruments = instruments
         self._recorded = recorded
-        self._known: set[str] = set()
+        self._known: dict[str, int] = {}
+        """Trades that were dealt with, by key, and when they were made, ms: what is not here any more is in the journal."""
         self.strays: dict[str, Traded] = {}
         """Trades of no order we know, by key, in the order they were read."""
 
@@ -53,7 +54,7 @@ class Fills:
                 continue
             life = owner(trade)
             if self._recorded("fill", name):
-                self._known.add(name)
+                self._known[name] = trade.ts
                 self.strays.pop(name, None)
                 if life is not None and not life.told_filled and trade.quantity <= life.left:
                     # a slice comes without what it has filled
@@ -73,8 +74,12 @@ class Fills:
     def done(self, trade: Traded) -> None:
         """It is told, or nobody needs to be."""
         name = key(trade)
-        self._known.add(name)
+        self._known[name] = trade.ts
         self.strays.pop(name, None)
+
+    def forget(self, before: int) -> None:
+        """Let go of what was dealt with of before `before` (ms): nobody reads so far back."""
+        self._known = {name: ts for name, ts in self._known.items() if ts >= before}
 
     def is_known(self, trade: Traded) -> bool:
         return key(trade) in self._known

@@ -48,11 +48,13 @@ class Do(NamedTuple):
 class Life:
     """One order of ours. Times are seconds of the loop's clock, but for `sent_ts` (ms of the wall)."""
 
-    def __init__(self, order: Order, client_id: str, timing: Timing) -> None:
+    def __init__(self, order: Order, client_id: str, timing: Timing, at_work: dict[str, Life] | None = None) -> None:
         self.order = order
         self.client_id = client_id
         self.timing = timing
-        self.state: State = "noted"
+        self._at_work = {} if at_work is None else at_work
+        """Where those stand that something may still come of, by order id."""
+        self.state = "noted"
         self.venue_id = ""
         self.filled = ZERO
         """Contracts the engine has been told of."""
@@ -85,6 +87,19 @@ class Life:
         """Since when fills are known to be there that nobody has shown."""
         self.misses: list[float] = []
         self.resend = False
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state: State = state
+        if state in ("over", "absent"):
+            self._at_work.pop(self.order.id, None)
+        else:
+            self._at_work[self.order.id] = self
 
     @property
     def reduces(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from enigma_core.book import Book
 from enigma_core.model import Order, Purpose
@@ -12,6 +13,16 @@ from enigma_exchange.account.timing import Timing
 from enigma_exchange.naming import client_id, ours
 from enigma_exchange.port import OrderState, Traded
 
+KNOWN_FOR = 3 * 86_400_000
+"""How long (ms) the name of an order is known after it was forgotten: as long as a journal is asked for at a start."""
+
+
+class Past(NamedTuple):
+    """An order that is over, and since when (ms) only its name is known."""
+
+    order: Order
+    since: int
+
 
 class Lives:
     """Orders of this run, those it took over, and the names of those of the last days."""
@@ -20,9 +31,10 @@ class Lives:
         self._book = book
         self._timing = timing
         self._by_order: dict[str, Life] = {}
+        self._at_work: dict[str, Life] = {}
         self._by_client: dict[str, Life] = {}
         self._by_venue: dict[str, Life] = {}
-        self._past: dict[str, Order] = {}
+        self._past: dict[str, Past] = {}
         self._nobody: set[str] = set()
 
     def __iter__(self) -> Iterator[Life]:
@@ -36,11 +48,10 @@ class Lives:
 
     def working(self, symbol: str | None = None) -> list[Life]:
         """Those that something may still come of."""
-        lives = self._by_order.values()
-        return [x for x in lives if x.state not in ("over", "absent") and symbol in (None, x.order.symbol)]
+        return [x for x in self._at_work.values() if symbol in (None, x.order.symbol)]
 
     def add(self, order: Order) -> Life:
-        life = Life(order, client_id(order.id), self._timing)
+        life = Life(order, client_id(order.id), self._timing, self._at_work)
         self._by_order[order.id] = self._by_client[life.client_id] = life
         return life
 
@@ -49,12 +60,12 @@ class Lives:
         for order in orders:
             # what others have done has a name of ours in the book alone
             if not order.id.startswith("x-"):
-                self._past[client_id(order.id)] = order
+                self._past[client_id(order.id)] = Past(order, order.ts)
 
     def nameless(self, symbol: str) -> list[Order]:
         """Orders in `symbol` that are over and that nobody knows the exchange's id of, the newest first."""
         over = [x.order for x in self if x.order.symbol == symbol and x.state in ("over", "absent") and x.tries and not x.venue_id]
-        past = [o for c, o in reversed(self._past.items()) if o.symbol == symbol and c not in self._by_client]
+        past = [p.order for c, p in reversed(self._past.items()) if p.order.symbol == symbol and c not in self._by_client]
         return [*over[::-1], *(o for o in past if o.id not in self._nobody)]
 
     def nobody(self, order: Order) -> None:
@@ -64,7 +75,8 @@ class Lives:
 
     def before(self, order_id: str) -> Order | None:
         """The order of this id of an earlier run."""
-        return self._past.get(client_id(order_id))
+        past = self._past.get(client_id(order_id))
+        return past.order if past is not None else None
 
     def name(self, life: Life, venue_id: str) -> bool:
         """Learn what the exchange calls an order. False where it calls another one so."""
@@ -87,7 +99,7 @@ class Lives:
         found = self.of_ids(client, venue_id)
         if found is None and client in self._past:
             # it was over; what it does now is seen anyway
-            found = self.add(self._past[client])
+            found = self.add(self._past[client].order)
             found.state, found.told_filled = "over", False
         return found
 
@@ -107,17 +119,19 @@ class Lives:
             return False
         return not any(
             protects(other, position.side) and other.order.id in self._book.orders and other.left >= position.quantity
-            for other in self._by_order.values()
-            if other.order.symbol == order.symbol
+            for other in self.working(order.symbol)
         )
 
-    def forget(self, before: int) -> list[str]:
-        """Let go of orders that are of before `before` (ms) and over; their ids."""
+    def forget(self, before: int, now: int) -> list[str]:
+        """Let go of orders that are of before `before` (ms) and over; their ids. Their names are known for some days more."""
         gone = [x for x in self if x.state in ("over", "absent") and x.order.ts < before]
         for life in gone:
             del self._by_order[life.order.id]
             self._by_client.pop(life.client_id, None)
-            self._by_venue.pop(life.venue_id, None)
             # a name that is known is not another instance's
-            self._past[life.client_id] = life.order
+            self._past[life.client_id] = Past(life.order, now)
+        if gone:
+            self._by_venue = {name: life for name, life in self._by_venue.items() if life.order.id in self._by_order}
+        for client in [c for c, p in self._past.items() if now - p.since > KNOWN_FOR]:
+            self._nobody.discard(self._past.pop(client).order.id)
         return [life.order.id for life in gone]

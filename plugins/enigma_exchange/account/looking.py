@@ -79,7 +79,7 @@ class Looking:
             shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="triggered"))
         self._settling.claim()
         if not seen and order.purpose is Purpose.STOP:
-            shared.protection.look(self._lives, shared.now())
+            shared.protection.look(self._lives.working(), shared.now())
             shared.sweeping.sweep(order.symbol)
 
     # all orders

@@ -37,7 +37,7 @@ class Protection:
         self._told: dict[str, float] = {}
 
     def look(self, lives: Iterable[Life], now: float) -> None:
-        """Take stock."""
+        """Take stock: `lives` are those at work."""
         stops: dict[str, list[Life]] = {}
         for life in lives:
             if life.order.purpose is Purpose.STOP:

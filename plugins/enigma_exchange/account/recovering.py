@@ -36,7 +36,7 @@ class Recovering:
         waiting, shared.waiting = shared.waiting, []
         for life in waiting:
             shared.begin(life)
-        shared.protection.look(shared.lives, shared.now())
+        shared.protection.look(shared.lives.working(), shared.now())
         group.create_task(self._watching.watch())
         await self._compare()
         shared.blocks.set("", "start", "")

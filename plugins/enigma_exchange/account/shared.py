@@ -148,7 +148,7 @@ class Shared:
         for symbol in dict.fromkeys(getattr(r, "symbol", "") or getattr(getattr(r, "order", None), "symbol", "") for r in reports):
             if symbol:
                 self.sweeping.sweep(symbol)
-        self.protection.look(self.lives, self.now())
+        self.protection.look(self.lives.working(), self.now())
         return written
 
     def publish(self) -> None:

@@ -104,7 +104,7 @@ class Watching:
             elif now - shared.asking.heard > shared.timing.silence:
                 shared.go_stale(f"the exchange has not answered for {now - shared.asking.heard:.0f} s")
             self._ticked = now
-            shared.protection.look(shared.lives, now)
+            shared.protection.look(shared.lives.working(), now)
             for symbol in shared.protection.overdue(now, shared.timing.protect):
                 reason = f"no stop has been seen at the exchange for {now - shared.protection.since[symbol]:.1f} s"
                 shared.say(StopMissing(ts=shared.ts(), symbol=symbol, reason=reason))
@@ -153,8 +153,10 @@ class Watching:
         await upkeep.funding()
         touched = dict(shared.touched)
         await upkeep.money(lambda: self._is_calm(touched), self._settling.read)
-        for order_id in shared.lives.forget(shared.ts() - round(shared.timing.zombie * 1000)):
+        now, zombie = shared.ts(), round(shared.timing.zombie * 1000)
+        for order_id in shared.lives.forget(now - zombie, now):
             shared.ended.pop(order_id, None)
+        shared.fills.forget(now - 2 * zombie - round(shared.timing.deep * 1000))
         shared.publish()
 
     def _is_calm(self, touched: dict[str, int]) -> bool:
