@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
 
@@ -15,6 +15,7 @@ import msgspec
 
 from enigma_core import guards
 from enigma_core.parts import Check
+from enigma_exchange.broken import why
 from enigma_exchange.hosts import Hosts
 from enigma_exchange.port import Account, Denied, ExchangeError
 
@@ -61,8 +62,7 @@ def asked(method: str, address: str) -> Answer:
         with error:
             body, headers = error.read(MOST), error.headers
     except (OSError, ValueError) as error:
-        why = error.reason if isinstance(error, URLError) else error
-        raise Unanswered(str(getattr(why, "strerror", None) or why)) from None
+        raise Unanswered(why(error)) from None
     took = time.monotonic() - began
     try:
         answer = json.loads(body)

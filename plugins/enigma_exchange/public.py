@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from enigma_core.errors import DataError
+from enigma_exchange.broken import why
 from enigma_exchange.hosts import Hosts
 from enigma_exchange.quota import Bucket, Lane, weight
 
@@ -91,7 +92,7 @@ class Public:
             except BROKEN as error:
                 if self._ended.is_set():
                     raise Unanswered("the feed is closed") from None
-                fault = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                fault = why(error)
             else:
                 self._told(headers)
                 answer = _answer(body)

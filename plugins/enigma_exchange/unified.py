@@ -13,6 +13,7 @@ from typing import Any
 from enigma_core.errors import ConfigError, DataError
 from enigma_core.market import BookSeen, FundingSeen, MarketEvent, MarkSeen, TickerSeen, TradeSeen
 from enigma_core.model import Instrument
+from enigma_exchange.broken import why
 from enigma_exchange.contracts import Contract, exact, number
 from enigma_exchange.hosts import Hosts
 from enigma_exchange.stream.assembler import STALE_BOOK
@@ -150,7 +151,7 @@ def page(exchange: Any, symbol: str, timeframe: str, start: int, end: int) -> li
             found |= fresh
             since = max(fresh) + length
     except failures() as error:
-        raise DataError(f"{exchange.id} does not give candles of {symbol}: {said(error)}") from None
+        raise DataError(f"{exchange.id} does not give candles of {symbol}: {why(error)}") from None
     return [found[ts] for ts in sorted(found)]
 
 
@@ -160,12 +161,6 @@ def failures() -> type[Exception]:
 
     family: type[Exception] = ccxt.BaseError
     return family
-
-
-def said(error: Exception) -> str:
-    """An error of ccxt in a line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 class Unified:
@@ -214,7 +209,7 @@ class Unified:
             # the first prices are judged by the marks too
             await self._rates()
         except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
-            logger.info("%s: %s", self._exchange.id, said(error))
+            logger.info("%s: %s", self._exchange.id, why(error))
         for symbol in self._contracts:
             if self._with_book:
                 self._aside(self._watched(symbol, "OrderBook", self._book))
@@ -270,7 +265,7 @@ class Unified:
                 since = max(row.ts for row in fresh) + length
             self._closing.answered(asked, found, self._now())
         except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
-            logger.debug("%s: %s", asked, said(error))
+            logger.debug("%s: %s", asked, why(error))
             self._closing.failed(asked, self._now())
         self._news.set()
 
@@ -332,7 +327,7 @@ class Unified:
             except Exception as error:  # noqa: BLE001 - ccxt raises anything
                 failures += 1
                 level = logging.INFO if failures == 1 else logging.DEBUG
-                logger.log(level, "%s: %s", self._exchange.id, said(error))
+                logger.log(level, "%s: %s", self._exchange.id, why(error))
                 await asyncio.sleep(0.1 + self._chance() * min(LONGEST_PAUSE, 0.5 * 2 ** min(failures, 8)))
 
     # what is shown

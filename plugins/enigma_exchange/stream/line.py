@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from enigma_exchange import broken
 from enigma_exchange.stream.frames import FRAMES, FRAMES_WINDOW, Message, Token, frames, ping, read, subscription
 
 logger = logging.getLogger(__name__)
@@ -110,10 +111,10 @@ class Line:
             try:
                 await self._once()
                 why = "the server has closed the connection"
-            except Broken as broken:
-                why = str(broken)
+            except Broken as error:
+                why = str(error)
             except Exception as error:  # noqa: BLE001 - whatever it is, the line is made anew
-                why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                why = broken.why(error)
             finally:
                 self.up = False
                 self._wire = None

@@ -222,11 +222,12 @@ class Ccxt(Feed, frozen=True, kw_only=True, dict=True):
 
     def _asked(self, ask: Any) -> Any:
         from enigma_exchange import unified
+        from enigma_exchange.broken import why
 
         try:
             return ask()
         except unified.failures() as error:
-            raise DataError(f"{self.exchange} does not answer ({unified.said(error)}); check the network") from None
+            raise DataError(f"{self.exchange} does not answer ({why(error)}); check the network") from None
 
 
 def _known(timeframe: str) -> bool:
