@@ -33,6 +33,8 @@ SETTLED = 600_000
 
 FORMATS = ("csv", "parquet")
 
+GOES_ON = "what came before is kept: the same command goes on from there"
+
 
 class Progress:
     """Counts bars towards a total; shows it on stderr while somebody looks."""
@@ -208,7 +210,10 @@ def _fetched(
                 try:
                     bars = feed.history(symbol, timeframe, *page)
                 except DataError as error:
-                    raise DataError(f"{error} (what came before is kept: the same command goes on from there)") from error
+                    raise DataError(f"{error} ({GOES_ON})") from error
+                except KeyboardInterrupt:
+                    click.echo(f"\nInterrupted: {GOES_ON}", err=True, nl=False)
+                    raise
                 # what is still young may be corrected, or told late: the next time asks for it again
                 changed += store.write(bars, (page[0], min(page[1], int(bucket_start(_settled(), timeframe)))))
                 progress.done((page[1] - page[0]) // milliseconds(timeframe))

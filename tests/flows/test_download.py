@@ -158,6 +158,18 @@ def test_after_a_failure_what_came_is_kept_and_only_the_rest_is_asked_for(store:
     assert (found["bars"], found["new"]) == (3 * PAGE, PAGE)
 
 
+def test_whoever_interrupts_it_is_told_that_nothing_is_lost(
+    store: CandleStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Candles:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Venue, "history", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetched(Venue(), store, (0, 100 * STEP))
+    assert "Interrupted: what came before is kept: the same command goes on from there" in capsys.readouterr().err
+
+
 def test_holes_of_the_venue_are_reported_and_not_asked_for_again(store: CandleStore) -> None:
     holes = tuple(n * STEP for n in (10, 11, 12, 50))
     span = (0, 100 * STEP)
