@@ -98,7 +98,8 @@ class OrderState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traded(msgspec.Struct, frozen=True, kw_only=True):
-    """One fill: `fee` in the quote currency, positive when paid. `kind`: trade, liquidation, adl, settlement."""
+    """One fill: `fee` in the quote currency, positive when paid, whatever it was paid in. `kind`: trade, liquidation, adl,
+    settlement."""
 
     id: str
     venue_id: str
@@ -112,6 +113,8 @@ class Traded(msgspec.Struct, frozen=True, kw_only=True):
     ts: int
     maker: bool = False
     kind: str = "trade"
+    paid_in: str = ""
+    """The currency of the fee where that is not the quote currency: then `fee` is what it was worth."""
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,7 +245,7 @@ class Account(Protocol):
     async def rights(self) -> KeyRights: ...
 
     async def listed(self) -> Mapping[str, Listed]:
-        """Contracts by symbol, as they stand now."""
+        """Contracts by symbol, as they stand now: those that are settled in the account's currency."""
         ...
 
     async def time(self) -> int:

@@ -358,8 +358,8 @@ def test_x28_funding_of_a_position_that_has_just_been_left_is_booked_too() -> No
     live(scene)
 
 
-@pytest.mark.parametrize("fee", ["0.72", "-0.1", "0"])
-def test_x29_the_fee_is_what_the_exchange_says(fee: str) -> None:
+@pytest.mark.parametrize(("fee", "paid_in"), [("0.72", ""), ("-0.1", ""), ("0", ""), ("0.7", "KCS")])
+def test_x29_the_fee_is_what_the_exchange_says(fee: str, paid_in: str, caplog: pytest.LogCaptureFixture) -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()
         trade = desk.exchange._fill
@@ -367,11 +367,14 @@ def test_x29_the_fee_is_what_the_exchange_says(fee: str) -> None:
         def fill(order: object, quantity: Decimal, price: Decimal, kind: str = "trade") -> None:
             trade(order, quantity, price, kind)  # type: ignore[arg-type]
             at, last = desk.exchange.trades[-1]
-            desk.exchange.trades[-1] = (at, msgspec.structs.replace(last, fee=Decimal(fee)))
+            desk.exchange.trades[-1] = (at, msgspec.structs.replace(last, fee=Decimal(fee), paid_in=paid_in))
 
         desk.exchange._fill = fill  # type: ignore[method-assign, assignment]
         await desk.entered()
         assert desk.fills[0].fee == Decimal(fee)
+        desk.exchange.move(49_000)
+        await desk.until(lambda: desk.trades)
+        assert sum("fees are paid in KCS" in r.getMessage() for r in caplog.records) == bool(paid_in)
 
     live(scene)
 

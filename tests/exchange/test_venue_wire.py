@@ -463,6 +463,15 @@ def test_a_contract_says_whether_it_is_traded() -> None:
     at(scene)
 
 
+def test_a_contract_that_is_settled_in_another_currency_is_not_there_to_be_traded() -> None:
+    async def scene(there: Kucoin, account: KucoinAccount) -> None:
+        other = {**CONTRACT, "symbol": "XBTUSDCM", "quoteCurrency": "USDC", "settleCurrency": "USDC"}
+        there.answers["GET", "/api/v1/contracts/active"] = [CONTRACT, other]
+        assert list(await account.listed()) == [BTC]
+
+    at(scene)
+
+
 def test_answers_that_make_no_sense_are_unclear() -> None:
     async def scene(there: Kucoin, account: KucoinAccount) -> None:
         await account.time()
@@ -516,6 +525,17 @@ def test_the_documented_fill_is_read_as_what_it_is(examples: dict[str, Any]) -> 
     assert (found.id, found.venue_id, found.symbol, found.side) == ("1828954878212", "284486580251463680", BTC, 1)
     assert (found.quantity, found.price, found.fee, found.maker) == (1, Decimal("86275.1"), Decimal("0.05176506"), False)
     assert found.ts == 1740640088244
+
+
+def test_x29_a_fee_in_another_currency_is_booked_as_what_it_was_worth(examples: dict[str, Any]) -> None:
+    row = response(examples, "GET /api/v1/fills")["items"][0]
+    assert reading.trade(row, SYMBOLS).paid_in == ""
+    found = reading.trade(row | {"feeCurrency": "KCS", "fee": "0.0042"}, SYMBOLS)
+    assert (found.fee, found.paid_in) == (Decimal("0.05176506"), "KCS")
+    rebate = reading.trade(row | {"feeCurrency": "KCS", "fee": "-0.0042", "feeRate": "-0.0001"}, SYMBOLS)
+    assert rebate.fee == Decimal("-0.00862751")
+    # without a rate the number is all there is
+    assert reading.trade(row | {"feeCurrency": "KCS", "fee": "0.0042", "feeRate": None}, SYMBOLS).fee == Decimal("0.0042")
 
 
 def test_the_documented_positions_are_read_as_what_they_are(examples: dict[str, Any]) -> None:

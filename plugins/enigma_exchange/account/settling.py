@@ -33,6 +33,8 @@ class Settling:
         """Fills up to here (ms) have been read: what came while nobody could read is read with the next reading."""
         self._crowded: set[str] = set()
         """Orders that were given up and have filled beside a position."""
+        self._odd: set[str] = set()
+        """Currencies of fees that are not the account's, once they were told of."""
 
     async def read(self) -> None:
         """Read fills, from now on: whoever asks while one reading is under way shares the next."""
@@ -125,6 +127,7 @@ class Settling:
                     shared.say(CloseWanted(ts=shared.ts(), symbol=trade.symbol, reason=why))
                 self._read_again(trade)
                 continue
+            self._see_fee(trade)
             fills.done(trade)
             life.fill(trade.quantity, shared.now())
             shared.touch(trade.symbol)
@@ -146,6 +149,12 @@ class Settling:
     def _read_again(self, trade: Traded) -> None:
         """The next reading begins before `trade`."""
         self._read_to = min(self._read_to, trade.ts)
+
+    def _see_fee(self, trade: Traded) -> None:
+        if trade.paid_in and trade.paid_in not in self._odd:
+            self._odd.add(trade.paid_in)
+            text = "%s: fees are paid in %s; each is booked as what it was worth, and balances differ by it: switch that off there"
+            log.error(text, trade.symbol, trade.paid_in)
 
     def _is_early(self, life: Life) -> bool:
         """A fill that leaves a position whose own fills are still to come: it is read again."""

@@ -249,7 +249,9 @@ class KucoinAccount:
             raise Unclear("the answer lists no contracts")
         contracts = self._read(lambda: contracts_of(rows, self._wall()))
         self._name(contracts)
-        return {symbol: reading.listed(contract) for symbol, contract in contracts.items()}
+        # positions and balance are asked for in one currency: nothing else is looked after
+        settled = f":{self._currency}"
+        return {symbol: reading.listed(contract) for symbol, contract in contracts.items() if symbol.endswith(settled)}
 
     async def time(self) -> int:
         trading = await self._ready()

@@ -62,7 +62,11 @@ def order(row: Row, symbols: Symbols) -> OrderState:
 
 
 def trade(row: Row, symbols: Symbols) -> Traded:
-    """A row of ``fills``."""
+    """A row of ``fills``. A fee in another currency than the contract's is worth its rate's share of what was traded."""
+    fee, settle = number(row.get("fee")), row.get("settleCurrency")
+    paid_in = str(row.get("feeCurrency") or settle or "")
+    if settle and paid_in != settle and row.get("value") not in (None, "") and row.get("feeRate") not in (None, ""):
+        fee = exact(row["value"]) * exact(row["feeRate"])
     return Traded(
         id=str(row["tradeId"]),
         venue_id=str(row["orderId"]),
@@ -71,10 +75,11 @@ def trade(row: Row, symbols: Symbols) -> Traded:
         side=side_of(row),
         quantity=number(row["size"]),
         price=exact(row["price"]),
-        fee=number(row.get("fee")),
+        fee=fee,
         ts=int(row["tradeTime"]) // 1_000_000,
         maker=row.get("liquidity") == "maker",
         kind=KINDS.get(str(row.get("tradeType", "trade")), "trade"),
+        paid_in=paid_in if settle and paid_in != settle else "",
     )
 
 
