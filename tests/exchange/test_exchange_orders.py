@@ -136,6 +136,17 @@ def test_working_reduce_only_order_ends_with_its_position(there: Local) -> None:
     assert not there.order(target["id"])["isActive"]
 
 
+def test_force_hold_freezes_margin_for_an_order_that_only_reduces(there: Local) -> None:
+    there.placed("buy", 10)
+    free = there.exchange.available
+    there.placed("sell", 10, price="61000", reduceOnly=True)
+    assert there.exchange.available == free
+    held = there.placed("sell", 10, price="61000", reduceOnly=True, forceHold=True)
+    assert there.exchange.available == free - Decimal("0.001") * 10 * 61_000 / 5
+    there.ask("DELETE", f"/api/v1/orders/{held['id']}")
+    assert there.exchange.available == free
+
+
 def test_close_order_finds_side_and_size_itself(there: Local) -> None:
     there.placed("sell", 7)
     reply = there.ask("POST", "/api/v1/orders", body={"clientOid": "c", "symbol": "XBTUSDTM", "type": "market", "closeOrder": True})
@@ -220,6 +231,13 @@ def test_cancel_of_one_of_all_and_of_stops(there: Local) -> None:
         ({"positionSide": "LONG"}, "330012"),
         ({"marginMode": "CROSS"}, "330005"),
         ({"qty": "1"}, "400100"),
+        ({"price": "59000", "iceberg": True}, "400100"),
+        ({"price": "59000", "iceberg": True, "visibleSize": "0"}, "400100"),
+        ({"price": "59000", "iceberg": True, "visibleSize": "1", "postOnly": True}, "400100"),
+        ({"price": "59000", "hidden": True, "postOnly": True}, "400100"),
+        ({"remark": "x" * 101}, "400100"),
+        ({"stp": "DC"}, "400100"),
+        ({"timeInForce": "FOK"}, "400100"),
         ({"size": 9_000}, "300005"),
         ({"leverage": 1, "size": 200}, "300003"),
     ],
@@ -260,6 +278,8 @@ def test_more_margin_puts_the_liquidation_off(there: Local) -> None:
     answer = there.post("/api/v1/position/margin/deposit-margin", {"symbol": "XBTUSDTM", "margin": 100, "bizNo": "1"})
     assert answer["liquidationPrice"] < before["liquidationPrice"]
     assert answer["posMargin"] == before["posMargin"] + 100
+    again = there.post("/api/v1/position/margin/deposit-margin", {"symbol": "XBTUSDTM", "margin": 100, "bizNo": "1"})
+    assert again["posMargin"] == answer["posMargin"], "the same bizNo does nothing twice"
     assert there.get("/api/v1/margin/maxWithdrawMargin", symbol="XBTUSDTM") != "0"
     there.post("/api/v1/margin/withdrawMargin", {"symbol": "XBTUSDTM", "withdrawAmount": "50"})
     assert there.get("/api/v1/position", symbol="XBTUSDTM")["posMargin"] == before["posMargin"] + 50

@@ -160,12 +160,27 @@ def test_depth_is_pushed_ten_times_a_second_at_most(there: Local) -> None:
     assert told[-1].data["bids"] == [["59995", 9]]
 
 
-def test_ticker_tells_the_best_of_the_book_when_it_moves(there: Local) -> None:
+def test_ticker_tells_the_best_of_the_book_whenever_the_book_changes(there: Local) -> None:
     there.exchange.watch("/contractMarket/tickerV2:XBTUSDTM")
+    there.exchange.watch("/contractMarket/ticker:XBTUSDTM")
     there.book([(59_999.0, 9)], [(60_001.0, 4)])
     there.book([(59_999.0, 9)], [(60_001.0, 4)])
+    there.book([(59_999.0, 9), (59_990.0, 9)], [(60_001.0, 4)])
     told = heard(there, "/contractMarket/tickerV2:XBTUSDTM")
-    assert [(p.data["bestBidPrice"], p.data["bestAskSize"]) for p in told] == [("59999", 4)]
+    assert [(p.data["bestBidPrice"], p.data["bestAskSize"]) for p in told] == [("59999", 4)] * 2
+    assert told[0].data["sequence"] < told[1].data["sequence"]
+    # the old one tells of changes of the best, and of trades
+    assert len(heard(there, "/contractMarket/ticker:XBTUSDTM")) == 1
+
+
+def test_depth_is_not_pushed_where_the_book_has_not_changed(there: Local) -> None:
+    there.exchange.watch("/contractMarket/level2Depth5:XBTUSDTM")
+    there.book([(59_999.0, 9)], [(60_001.0, 4)])
+    there.wait(200)
+    there.pushes.clear()
+    there.book([(59_999.0, 9)], [(60_001.0, 4)])
+    there.wait(200)
+    assert not heard(there, "/contractMarket/level2Depth5:XBTUSDTM")
 
 
 def test_marks_rates_and_day_come_in_their_time(there: Local) -> None:

@@ -188,6 +188,8 @@ class State(msgspec.Struct, kw_only=True):
     rows: list[Row] = []
     funding: list[FundingRow] = []
     closed: list[Closed] = []
+    deposits: list[str] = []
+    """Numbers of the margin deposits that were made."""
     positions: dict[str, Position] = {}
     modes: dict[str, str] = {}
     cross_leverage: dict[str, Decimal] = {}

@@ -160,13 +160,16 @@ class Stream:
             self._changes(tape, before, book)
         else:
             tape.state.sequence += 1
-        if not outlet.watched:
+        if not outlet.watched or (before is not None and before.bids == book.bids and before.asks == book.asks):
             return
         if DEPTH5 + symbol in outlet.watched or DEPTH50 + symbol in outlet.watched:
             self._depths[symbol] = None
-        moved = before is None or before.bids[:1] != book.bids[:1] or before.asks[:1] != book.asks[:1]
-        if moved and TICKER + symbol in outlet.watched:
+        if TICKER + symbol in outlet.watched:
+            # any change of the book is told, not only one of its best
             self._ticker(tape, book.ts, TICKER)
+        best_moved = before is None or before.bids[:1] != book.bids[:1] or before.asks[:1] != book.asks[:1]
+        if best_moved and OLD_TICKER + symbol in outlet.watched:
+            self._ticker(tape, book.ts, OLD_TICKER)
 
     def _changes(self, tape: Tape, before: BookSeen | None, book: BookSeen) -> None:
         symbol = tape.contract.symbol

@@ -56,14 +56,15 @@ class Trading:
                 which = "Stop" if stops else "Active"
                 code = "300004" if stops else "300001"
                 raise Refusal(code, f"{which} order quantity limit exceeded (limit: {self.rules.most_orders}, current: {count})")
-        if stops or order.reduce_only or order.close:
+        if stops or ((order.reduce_only or order.close) and not order.force_hold):
             return
         self._afford(order, tape, now)
 
     def _afford(self, order: Order, tape: Tape, now: int) -> None:
         """Margin and risk limits of an order that may open something; sets its hold."""
         held = self.account.held(order.symbol)
-        opening = order.left - (min(order.left, abs(held.size)) if held.size * order.side < 0 else 0)
+        against = abs(held.size) if held.size * order.side < 0 and not order.force_hold else 0
+        opening = max(0, order.left - against)
         if not opening:
             return
         price = order.price

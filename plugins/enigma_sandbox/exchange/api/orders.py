@@ -19,6 +19,7 @@ from enigma_sandbox.exchange.tape import DAY, Tape
 from enigma_sandbox.exchange.words import Request
 
 BATCH = 20
+REMARK = 100
 RECENT = 1_000
 _SLACK = 600_000
 _CLIENT = re.compile(r"^[A-Za-z0-9_-]{1,40}$")
@@ -159,6 +160,12 @@ class OrderApi:
         post_only, hidden, iceberg = flag(body, "postOnly"), flag(body, "hidden"), flag(body, "iceberg")
         if post_only and (lasts == "IOC" or hidden or iceberg):
             raise parameter("postOnly goes with neither IOC nor hidden nor iceberg")
+        visible = whole(body.get("visibleSize"), "visibleSize")
+        if iceberg and not (visible and visible > 0):
+            raise parameter("visibleSize is required with iceberg, and must be above 0")
+        remark = word(body, "remark", default="")
+        if len(remark) > REMARK:
+            raise parameter(f"remark must have at most {REMARK} characters")
         if word(body, "positionSide", "BOTH", "LONG", "SHORT", default="BOTH") != "BOTH":
             raise Refusal("330012", "Your order is in Hedge Mode, while your account is set to One-Way Mode.")
         mode = word(body, "marginMode", "ISOLATED", "CROSS", default="ISOLATED")
@@ -179,12 +186,12 @@ class OrderApi:
             post_only=post_only,
             hidden=hidden,
             iceberg=iceberg,
-            visible=whole(body.get("visibleSize"), "visibleSize") or 0,
+            visible=visible or 0,
             reduce_only=flag(body, "reduceOnly"),
             close=close,
             force_hold=flag(body, "forceHold"),
             stp=word(body, "stp", "CN", "CO", "CB", default=""),
-            remark=word(body, "remark", default="")[:100] or None,
+            remark=remark or None,
             mode=mode,
         )
         if stop:

@@ -17,6 +17,7 @@ from enigma_sandbox.exchange.state import Position
 from enigma_sandbox.exchange.tape import Tape
 from enigma_sandbox.exchange.words import Request
 
+BIZ_NO = 36
 _BUSY = ("50002", "exist.order.or.position")
 
 
@@ -271,11 +272,19 @@ class PositionApi:
         body = fields(request.body)
         position = self._held(body)
         amount = decimal(body.get("margin"), "margin")
-        word(body, "bizNo")
+        number = word(body, "bizNo")
+        if len(number) > BIZ_NO:
+            raise parameter(f"bizNo must have at most {BIZ_NO} characters")
         if amount is None or amount <= 0:
             raise parameter("margin must be above 0")
+        done = self._floor.state.deposits
+        if number in done:
+            # the number is there so that a request that is made again does nothing more
+            return self._floor.account.show(position, self._floor.now()) | {"userId": UID}
         if amount > self._floor.account.available:
             raise Refusal("300003", "Balance insufficient.")
+        done.append(number)
+        del done[: -self._floor.rules.kept]
         return self._margin(position, amount) | {"userId": UID}
 
     def _withdraw(self, request: Request, _: tuple[str, ...]) -> str:
