@@ -16,7 +16,7 @@ from enigma_core.model import Candles, Instrument
 from enigma_core.parts import Feed
 from enigma_core.timeframes import milliseconds
 from enigma_sandbox.prices import Prices
-from enigma_sandbox.tracks import DAY, MadeUp, Recorded
+from enigma_sandbox.tracks import DAY, MadeUp, Recorded, whole
 
 Clock = Callable[[], int]
 """The wall's time, ms."""
@@ -111,7 +111,7 @@ class Mirrored:
         self._known: dict[str, Candles] = {}
 
     def instrument(self, symbol: str) -> Instrument:
-        return self._feed.instrument(symbol)
+        return whole(self._feed.instrument(symbol))
 
     def history(self, now: int) -> Mapping[str, Candles]:
         length = milliseconds(self.timeframe)

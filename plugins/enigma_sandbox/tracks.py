@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Protocol
 
 import msgspec
@@ -93,6 +94,21 @@ class MadeUp:
         return Funding(part.ts + self.shift, part.rate)
 
 
+def whole(instrument: Instrument) -> Instrument:
+    """`instrument` in whole contracts, as KuCoin's are: one with a lot of 0.001 becomes one of contracts a thousandth the size."""
+    lot = instrument.lot
+    if lot == lot.to_integral_value():
+        return instrument
+    most = instrument.max_quantity
+    return msgspec.structs.replace(
+        instrument,
+        lot=Decimal(1),
+        multiplier=instrument.multiplier * lot,
+        min_quantity=max(Decimal(1), (instrument.min_quantity / lot).to_integral_value(ROUND_CEILING)),
+        max_quantity=None if most is None else max(Decimal(1), (most / lot).to_integral_value(ROUND_FLOOR)),
+    )
+
+
 class Recorded:
     """A recording, forwards to its end, then backwards, then forwards again: prices go on without a jump for ever."""
 
@@ -117,7 +133,7 @@ class Recorded:
         self.begins = self._first + self.shift
 
     def instrument(self, symbol: str) -> Instrument:
-        return self._feed.instrument(symbol)
+        return whole(self._feed.instrument(symbol))
 
     def bars(self, symbol: str, start: int, end: int) -> Candles:
         first, window = self._first, self._last - self._first

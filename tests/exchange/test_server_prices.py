@@ -18,7 +18,7 @@ from enigma_plugins.feeds.synthetic import Synthetic
 from enigma_sandbox.markets import Setup, market
 from enigma_sandbox.prices import Prices
 from enigma_sandbox.ticks import Ticks, corners
-from enigma_sandbox.tracks import DAY, MadeUp, Recorded
+from enigma_sandbox.tracks import DAY, MadeUp, Recorded, whole
 
 NOW = 1_795_888_252_895
 MINUTE = 60_000
@@ -189,6 +189,21 @@ def test_a_recording_without_funding_settles_every_eight_hours(tmp_path: Path) -
     found = track.settlements(BTC, NOW, NOW + DAY)
     assert len(found.ts) == 3
     assert np.all(found.ts % 28_800_000 == 0)
+
+
+def test_a_recording_of_fractions_of_a_coin_is_traded_in_whole_contracts(tmp_path: Path) -> None:
+    (tmp_path / "BTCUSDT-5m.csv").write_text(
+        "ts_ms,open,high,low,close,volume\n"
+        + "".join(f"{1_700_000_100_000 + i * 300_000},93000.1,93001.2,92999.7,93000.4,1.00037\n" for i in range(400))
+    )
+    feed = Replay(data=str(tmp_path))
+    bare, shown = feed.instrument(BTC), market(Setup(data=str(tmp_path)), NOW).instrument(BTC)
+    assert bare.lot < 1
+    assert shown.lot == shown.min_quantity == 1
+    assert shown.notional(Decimal(7), Decimal(93_000)) == bare.notional(7 * bare.lot, Decimal(93_000))
+    assert whole(Instrument(symbol=BTC, lot=Decimal(5))) == Instrument(symbol=BTC, lot=Decimal(5))
+    odd = whole(Instrument(symbol=BTC, lot=Decimal("0.3"), min_quantity=Decimal(1), max_quantity=Decimal(1)))
+    assert (odd.lot, odd.multiplier, odd.min_quantity, odd.max_quantity) == (1, Decimal("0.0003"), 4, 3)
 
 
 def test_a_recording_that_is_too_short_is_refused(tmp_path: Path) -> None:
