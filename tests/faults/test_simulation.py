@@ -212,8 +212,8 @@ def test_s13_the_clock_jumps_by_an_hour_and_back() -> None:
     run(*(Deed(at, "jump", {"ms": ms}) for at, ms in ((35.0, hour), (60.0, -hour), (75.0, -hour), (100.0, hour))))
 
 
-def test_s13_asleep_for_two_hours() -> None:
-    run(Deed(60.0, "freeze", {"seconds": 7_200.0}), ends=7_300.0, over=7_400.0)
+def test_s13_asleep_for_eight_hours() -> None:
+    run(Deed(60.0, "freeze", {"seconds": 28_800.0}), ends=28_900.0, over=29_000.0)
 
 
 def test_p22_stopped_for_five_minutes_and_continued() -> None:
