@@ -102,10 +102,89 @@ def test_x17_a_bar_that_the_exchange_does_not_list_is_a_hole_that_nothing_fills(
         now += 500
         bars.closed(now)
     assert bars.counts.gaps == 1
-    answer(bars, T0 + BAR + GRACE)
+    answer(bars, T0 + BAR + GRACE, {A: [row(T0)]})
     (event,) = bars.closed(T0 + BAR + GRACE)
     assert told([event]) == [(T0 + BAR, (A, B))]
     assert event.bars[A].ts == T0
+
+
+def without_an_answer(bars: Closing) -> int:
+    """REST lists nothing until a bar that it does not list is taken for one that does not exist."""
+    now = T0 + GRACE
+    while now < T0 + GAP + 20_000:
+        answer(bars, now, {A: []})
+        bars.closed(now)
+        now += 500
+    return now
+
+
+def test_a_bar_that_is_listed_after_all_by_the_next_close_is_given_late_and_once():
+    bars = closing()
+    without_an_answer(bars)
+    assert bars.counts.gaps == 1
+    answer(bars, T0 + BAR + GRACE)
+    events = bars.closed(T0 + BAR + GRACE)
+    assert told(events) == [(T0, (A,)), (T0 + BAR, (A,))]
+    assert (bars.counts.gaps, bars.counts.late) == (0, 1)
+    answer(bars, T0 + 2 * BAR + GRACE)
+    assert told(bars.closed(T0 + 2 * BAR + GRACE)) == [(T0 + 2 * BAR, (A,))]
+
+
+def test_a_bar_that_was_refused_is_not_taken_when_it_is_listed_again():
+    bars = closing()
+    first = bars.wanted(T0 + GAP + GRACE)[0]
+    bars.answered(first, [row(T0 - BAR, 1e9)], T0 + GAP + GRACE, sane=[])
+    assert (bars.closed(T0 + GAP + GRACE), bars.counts.gaps) == ([], 1)
+    answer(bars, T0 + BAR + GRACE)
+    assert told(bars.closed(T0 + BAR + GRACE)) == [(T0 + BAR, (A,))]
+
+
+def test_a_bar_that_the_stream_has_shown_and_rest_never_lists_is_no_hole():
+    bars = closing()
+    bars.forming(A, row(T0, 103.0, 4.0))
+    # of the bar before nothing was heard, so this one has to wait
+    answer(bars, T0 + BAR + GRACE, skip=(A,))
+    assert bars.closed(T0 + BAR + PATIENCE) == []
+    answer(bars, T0 + BAR + GAP + 1_000, {A: []})
+    (event,) = bars.closed(T0 + BAR + GAP + 1_000)
+    assert (event.ts, event.bars[A].close) == (T0 + BAR, 103.0)
+    assert (bars.counts.gaps, bars.counts.unconfirmed) == (1, 1)
+
+
+def test_a_forming_bar_that_pushes_may_be_missing_of_does_not_stand_in_until_it_is_pushed_again():
+    bars = closing(A, B)
+    for symbol in (A, B):
+        bars.forming(symbol, row(T0 - BAR, 101.0, 3.0))
+    bars.lost([A, B])
+    bars.forming(B, row(T0 - BAR, 102.0, 8.0))
+    answer(bars, T0 + GRACE, skip=(A, B))
+    (event,) = bars.closed(T0 + PATIENCE)
+    assert {symbol: bar.close for symbol, bar in event.bars.items()} == {B: 102.0}
+    answer(bars, T0 + PATIENCE + 1_000)
+    assert told(bars.closed(T0 + PATIENCE + 1_000)) == [(T0, (A,))]
+
+
+def test_a_stream_that_counts_volume_otherwise_than_rest_is_believed_no_longer():
+    bars = closing()
+    bars.forming(A, row(T0 - BAR, 101.0, 5_000.0))
+    answer(bars, T0 + GRACE, skip=(A,))
+    (event,) = bars.closed(T0 + PATIENCE)
+    assert event.bars[A].volume == 5.0
+    answer(bars, T0 + PATIENCE + 1_000)
+    assert bars.counts.corrected == 1
+    for number in (1, 2):
+        end = T0 + number * BAR
+        bars.forming(A, row(end - BAR, 101.0, 5_000.0))
+        answer(bars, end + GRACE)
+        (event,) = bars.closed(end + GRACE)
+        assert event.bars[A].volume == 0.005
+    bars.forming(A, row(end, 101.0, 3.0))
+    answer(bars, end + BAR + GRACE)
+    bars.closed(end + BAR + GRACE)
+    # it counts alike again: an answer that has less is too old
+    bars.forming(A, row(end + BAR, 101.0, 9.0))
+    answer(bars, end + 2 * BAR + GRACE)
+    assert bars.closed(end + 2 * BAR + GRACE) == []
 
 
 def test_x17_holes_between_bars_are_seen_at_once():

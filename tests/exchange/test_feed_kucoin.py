@@ -20,6 +20,7 @@ from enigma_core.testing import check
 from enigma_exchange import public as public_module
 from enigma_exchange.hosts import hosts
 from enigma_exchange.public import Declined, Public, Unanswered
+from enigma_exchange.stream.live import MEASURED, ExchangeTime
 from enigma_plugins.feeds.kucoin import Kucoin
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -55,6 +56,29 @@ def test_contracts_are_listed_in_the_engines_words(kucoin):
     assert (first.turnover, first.funding, first.active) == (1e9, 0.0001, True)
     with pytest.raises(DataError, match=r"BTCC/USDT:USDT: KuCoin does not list it; did you mean BTC/USDT:USDT"):
         feed.instrument("BTCC/USDT:USDT")
+
+
+def test_a_wall_that_is_set_forward_closes_no_bar_of_the_history_before_its_time(kucoin, monkeypatch):
+    feed = Kucoin(url=kucoin.url, days=1)
+    feed.history(BTC, "5m")
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 700)
+    kucoin.ahead = -700_000.0
+    candles = feed.history(BTC, "5m")
+    assert candles.ts[-1] + BAR <= real() * 1000
+
+
+def test_the_exchanges_clock_is_read_anew_after_a_while_and_when_this_machines_clocks_part():
+    steady, wall = [100.0], [1_000.0]
+    clock = ExchangeTime(2_000.0, now=lambda: steady[0], wall=lambda: wall[0])
+    assert (clock.now(), clock.doubtful) == (1_002_000, False)
+    # asleep: one clock stands still
+    wall[0] += 3_600
+    assert clock.doubtful
+    clock.set(2_000.0)
+    assert (clock.now(), clock.doubtful) == (4_602_000, False)
+    steady[0], wall[0] = steady[0] + MEASURED + 1, wall[0] + MEASURED + 1
+    assert clock.doubtful
 
 
 def test_history_is_fetched_by_pages_of_five_hundred_and_ends_with_the_last_closed_bar(kucoin):

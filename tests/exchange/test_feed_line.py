@@ -157,6 +157,41 @@ def test_an_error_frame_leaves_out_the_topic_it_is_about_and_no_other(code):
     lived(work)
 
 
+def test_a_topic_that_was_refused_is_asked_for_again_after_a_while(monkeypatch):
+    monkeypatch.setattr(module, "REFUSED_FOR", 0.15)
+
+    async def work() -> None:
+        server = Server()
+        server.unknown = {"C1"}
+        kept = Kept(server)
+        running = asyncio.create_task(kept.line.run())
+        await until(lambda: kept.line.up)
+        assert kept.line.topics == [TOPICS[0], TOPICS[2]]
+        server.unknown.clear()
+        await until(lambda: kept.line.topics == [TOPICS[0], TOPICS[2], TOPICS[1]])
+        await until(lambda: server.subscribed[-1] == TOPICS[1])
+        assert server.connections == 1
+        running.cancel()
+
+    lived(work)
+
+
+def test_a_server_that_refuses_everything_is_asked_for_everything_again():
+    async def work() -> None:
+        server = Server()
+        server.unknown = {"C0", "C1", "C2"}
+        kept = Kept(server)
+        running = asyncio.create_task(kept.line.run())
+        await until(lambda: server.connections == 2)
+        assert "the server refuses every topic" in kept.gaps
+        server.unknown.clear()
+        await until(lambda: kept.line.up)
+        assert sorted(kept.line.topics) == TOPICS[:3]
+        running.cancel()
+
+    lived(work)
+
+
 def test_an_error_frame_that_belongs_to_nothing_makes_nobody_deaf():
     async def work() -> None:
         server = Server()

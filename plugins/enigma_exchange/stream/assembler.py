@@ -214,6 +214,8 @@ class Assembler:
 
     def lost(self, symbols: Iterable[str], now: int, *, everything: bool = False) -> None:
         """Messages about `symbols` may have been missed, and none come for the time being."""
+        symbols = list(symbols)
+        self.closing.lost(symbols)
         for symbol in symbols:
             seen = self._seen[symbol]
             seen.level2.lose()

@@ -28,6 +28,9 @@ FIRST_WAIT, LONGEST_WAIT = 500, 30_000
 PAGE = 500
 """Bars in one answer."""
 
+LOOKED_BACK = 3
+"""Bars before the wanted ones that are asked for with them: whether they were corrected, or are listed after all."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """A bar as the exchange tells it: `ts` is its open, ms; `volume` in lots."""
@@ -57,7 +60,21 @@ class Asked(msgspec.Struct, frozen=True):
 class _Symbol:
     """Where one symbol stands."""
 
-    __slots__ = ("again", "asked", "covered", "forming", "given", "last", "missed", "ready", "tries", "unit")
+    __slots__ = (
+        "again",
+        "asked",
+        "covered",
+        "forming",
+        "given",
+        "holed",
+        "last",
+        "missed",
+        "overstated",
+        "ready",
+        "refused",
+        "tries",
+        "unit",
+    )
 
     def __init__(self, last: int, unit: float) -> None:
         self.last = last
@@ -67,6 +84,12 @@ class _Symbol:
         self.given: Row | None = None
         self.ready: dict[int, Row] = {}
         self.forming: dict[int, Row] = {}
+        self.holed: set[int] = set()
+        """Opens of forming bars that pushes may be missing of."""
+        self.overstated = False
+        """The stream has shown more volume than REST listed in the end: it counts in something else."""
+        self.refused: set[int] = set()
+        """Opens of bars that REST lists and nobody can believe."""
         self.asked = False
         self.again = 0
         self.tries = 0
@@ -116,6 +139,12 @@ class Closing:
         """Whether a close has come whose bars have not been given yet."""
         return now >= self._moment
 
+    def lost(self, symbols: Iterable[str]) -> None:
+        """Pushes about `symbols` may be missing: their forming bars say nothing until they are pushed again."""
+        for symbol in symbols:
+            one = self._symbols[symbol]
+            one.holed.update(one.forming)
+
     def down(self) -> None:
         """Nothing comes in any more: no moment is over without its bars."""
         self._down = True
@@ -138,6 +167,8 @@ class Closing:
         known = one.forming.get(row.ts)
         if known is None or (row.volume, row.high - row.low) >= (known.volume, known.high - known.low):
             one.forming[row.ts] = row
+        # a push has all of its bar so far
+        one.holed.discard(row.ts)
         while len(one.forming) > 4:
             del one.forming[min(one.forming)]
 
@@ -149,8 +180,7 @@ class Closing:
             start = one.covered + self.length
             if one.asked or start >= top or now < one.again:
                 continue
-            # the bar before shows whether it has been corrected
-            first = start - self.length
+            first = start - LOOKED_BACK * self.length
             asked = Asked(symbol, first, min(top, first + PAGE * self.length))
             found.append((top - self.length in one.forming, asked))
             one.asked = True
@@ -172,16 +202,27 @@ class Closing:
                 continue
             if not row.possible or (sane is not None and row.ts not in sane):
                 self.counts.bad += 1
+                one.refused.add(row.ts)
                 continue
             found[row.ts] = row
         if one.given is not None and (told := found.get(one.given.ts)) is not None and told != one.given:
             self.counts.corrected += 1
+            one.overstated = told.volume < one.given.volume
             one.given = told
+        for ts in found:
+            if one.last < ts <= one.covered and ts not in one.ready and ts not in one.refused:
+                # listed so late that it was taken for a gap
+                one.ready[ts] = found[ts]
+                self.counts.gaps -= 1
         behind = False
         for ts in range(one.covered + self.length, asked.end, self.length):
             bar, pushed = found.get(ts), one.forming.get(ts)
-            old = bar is not None and pushed is not None and bar.volume < pushed.volume
-            if (bar is None or old) and now < ts + self.length + GAP and not any(later > ts for later in found):
+            less = bar is not None and pushed is not None and bar.volume < pushed.volume
+            if (
+                (bar is None or (less and not one.overstated))
+                and now < ts + self.length + GAP
+                and not any(later > ts for later in found)
+            ):
                 behind = True
                 break
             one.covered = ts
@@ -189,6 +230,12 @@ class Closing:
                 continue
             if bar is not None:
                 one.ready[ts] = bar
+                if pushed is not None and ts not in one.holed:
+                    one.overstated = less
+            elif pushed is not None and ts not in one.holed and ts not in one.refused and not one.overstated:
+                # what was traded there has been seen
+                one.ready[ts] = pushed
+                self.counts.unconfirmed += 1
             else:
                 self.counts.gaps += 1
         if behind:
@@ -236,7 +283,8 @@ class Closing:
                 continue
             row = one.ready.pop(ts, None)
             one.missed = row is None and one.covered < ts
-            if one.missed and (pushed := one.forming.get(ts)) is not None and max(one.covered, one.last) >= ts - self.length:
+            pushed = None if one.overstated or ts in one.holed else one.forming.get(ts)
+            if one.missed and pushed is not None and max(one.covered, one.last) >= ts - self.length:
                 # nothing before it can still come
                 row, one.missed = pushed, False
                 self.counts.unconfirmed += 1
@@ -255,6 +303,8 @@ class Closing:
         one.last, one.given = row.ts, row
         for ts in [ts for ts in one.forming if ts <= row.ts]:
             del one.forming[ts]
+        one.holed = {ts for ts in one.holed if ts > row.ts}
+        one.refused = {ts for ts in one.refused if ts > row.ts}
         end = row.ts + self.length
         volume = row.volume * one.unit
         found.setdefault(end, {})[symbol] = Bar(symbol, row.ts, end, row.open, row.high, row.low, row.close, volume)

@@ -28,6 +28,9 @@ STEADY = 60.0
 PATIENCE = 10.0
 """Seconds for a welcome, or the answer to a subscription."""
 
+REFUSED_FOR = 600.0
+"""Seconds after which a topic that the server refused is asked for again: it may have been the server's trouble."""
+
 
 class Broken(Exception):
     """The connection is no use any more; the text says why."""
@@ -94,6 +97,8 @@ class Line:
         self._dial = dial
         self._chance = chance
         self._wire: Wire | None = None
+        self._left_out: dict[str, float] = {}
+        """Topics that the server refuses, and since when."""
         self._number = 0
         self._asked: dict[str, tuple[str, ...]] = {}
         """Subscriptions that are not answered yet, by the id of their frame."""
@@ -147,6 +152,7 @@ class Line:
         self._asked.clear()
         self._sent.clear()
         self._remake, self._pinged = "", ""
+        self._refused_again()
         token = await self._token()
         async with self._dial(token.url) as wire:
             async with asyncio.timeout(PATIENCE):
@@ -155,7 +161,7 @@ class Line:
                 raise Broken(f"the server began with {hello.type or 'nothing'}: {_text(hello)}")
             self._wire = wire
             self._heard = self._now()
-            duties = (self._read(wire), self._join(wire), self._beat(wire, token), self._watch())
+            duties = (self._read(wire), self._join(wire), self._beat(wire, token), self._watch(wire))
             tasks = [asyncio.create_task(duty) for duty in duties]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -193,6 +199,9 @@ class Line:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise Broken("a subscription was not answered") from None
+        if self._left_out and not self.topics:
+            self._refused_again(at_once=True)
+            raise Broken("the server refuses every topic")
         self.up = True
         self._gap("")
         await asyncio.Event().wait()
@@ -207,13 +216,16 @@ class Line:
             if self._pinged:
                 raise Broken("a ping was not answered")
 
-    async def _watch(self) -> None:
+    async def _watch(self, wire: Wire) -> None:
         while True:
             await asyncio.sleep(0.1)
             if self._remake:
                 raise Broken(self._remake)
             if self._silent is not None and self.up and self._now() - self._heard > self._silent:
                 raise Broken(f"no data for {self._silent:g} s, though the connection stands")
+            if self.up and (topics := self._refused_again()):
+                for batch in frames(topics):
+                    await self._subscribe(wire, batch)
 
     async def _subscribe(self, wire: Wire, batch: Sequence[str]) -> None:
         self._number += 1
@@ -245,6 +257,7 @@ class Line:
         if len(batch) == 1 or code == "509":
             for topic in batch:
                 self.topics = [known for known in self.topics if known != topic]
+                self._left_out[topic] = self._now()
                 logger.warning("the stream's server refuses %s: %s %s", topic, code, text)
                 if self._refused is not None:
                     self._refused(topic, text)
@@ -258,6 +271,15 @@ class Line:
             task = asyncio.create_task(self._send(wire, frame))
             self._aside.add(task)
             task.add_done_callback(self._aside.discard)
+
+    def _refused_again(self, *, at_once: bool = False) -> list[str]:
+        """Take those topics back in that were refused long enough ago."""
+        now = self._now()
+        topics = [topic for topic, since in self._left_out.items() if at_once or now - since >= REFUSED_FOR]
+        for topic in topics:
+            del self._left_out[topic]
+        self.topics += topics
+        return topics
 
     @staticmethod
     def _now() -> float:

@@ -37,6 +37,12 @@ LOOK = 0.05
 MEASURED = 300.0
 """Seconds between two looks at the exchange's clock."""
 
+DRIFT = 0.5
+"""By how much (s) the wall's clock may part from the one that only ascends, as in a sleep, until the exchange's is read anew."""
+
+UNREAD = 10.0
+"""Seconds until a clock that could not be read is tried again."""
+
 AT_ONCE = 8
 """REST requests under way at the same time."""
 
@@ -47,12 +53,20 @@ class ExchangeTime:
     def __init__(self, offset: float, *, now: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self._now = now
         self._wall = wall
-        self._base = 0.0
+        self._base = self._read = self._apart = 0.0
         self.set(offset)
 
     def set(self, offset: float) -> None:
         """What was measured just now."""
-        self._base = self._wall() * 1000 + offset - self._now() * 1000
+        self._read, at = self._now(), self._wall()
+        self._apart = at - self._read
+        self._base = at * 1000 + offset - self._read * 1000
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it should be measured anew: long ago, or this machine's clocks have parted since."""
+        now = self._now()
+        return now - self._read > MEASURED or abs(self._wall() - now - self._apart) > DRIFT
 
     def now(self) -> int:
         """The exchange's time, ms."""
@@ -170,15 +184,23 @@ class Following:
         except (DataError, msgspec.MsgspecError, LookupError, TypeError, ValueError) as error:
             logger.debug("%s: %s", wanted, error)
             assembler.failed(wanted, self._clock.now())
-        self._news.set()
+        except Exception:
+            # a defect; who waits for an answer would never ask again
+            assembler.failed(wanted, self._clock.now())
+            raise
+        finally:
+            self._news.set()
 
     async def _measure(self) -> None:
         while True:
-            await asyncio.sleep(MEASURED)
+            await asyncio.sleep(1.0)
+            if not self._clock.doubtful:
+                continue
             try:
                 self._clock.set(await self._call(self._public.offset))
             except (DataError, TypeError, ValueError) as error:
                 logger.info("the exchange's clock cannot be read: %s", error)
+                await asyncio.sleep(UNREAD)
 
     async def _call(self, ask: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, ask)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from enigma_exchange.contracts import Contract
     from enigma_exchange.history import History
     from enigma_exchange.public import Public
+    from enigma_exchange.stream.live import ExchangeTime
 
 DAY = 86_400_000
 
@@ -199,9 +200,11 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
         return Public(hosts(self.url))
 
     @cached_property
-    def _ahead(self) -> float:
-        """How much the exchange's clock is ahead of ours, ms."""
-        return self._public.offset()
+    def _clock(self) -> ExchangeTime:
+        """The exchange's, so that no bar is taken for closed before it is."""
+        from enigma_exchange.stream.live import ExchangeTime
+
+        return ExchangeTime(self._public.offset())
 
     @cached_property
     def _history(self) -> History:
@@ -218,7 +221,9 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
         return History(pages_of(self._public), store)
 
     def _now(self) -> int:
-        return int(time.time() * 1000 + self._ahead)
+        if self._clock.doubtful:
+            self._clock.set(self._public.offset())
+        return self._clock.now()
 
     def _read(self) -> None:
         from enigma_exchange.contracts import contracts_of
