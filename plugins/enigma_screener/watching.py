@@ -77,6 +77,7 @@ class Streamed(Markets):
         self.grace = grace
         self.settled = asyncio.Event()
         """Set once every market has shown its book. Bars that were missed come before, and say nothing of now."""
+        self._newest = 0
 
     async def follow(self) -> None:
         """Histories first, symbol by symbol; then the stream."""
@@ -88,7 +89,8 @@ class Streamed(Markets):
                 self._leave_out(symbol, error)
         if not self._evaluators:
             self.settled.set()
-            return
+            # with nothing to follow there is nothing that could end either
+            await asyncio.Event().wait()
         stream = self.feed.stream(tuple(self._evaluators), self.timeframe, self._since())
         try:
             async for event in stream:
@@ -117,7 +119,9 @@ class Streamed(Markets):
                 if not self.settled.is_set() and all(self._markets[symbol].book is not None for symbol in self._evaluators):
                     self.settled.set()
             return
-        if self.grace:
+        if self.grace and event.ts > self._newest:
+            # bars that come late have been decided on already, or will be with the next ones
+            self._newest = event.ts
             await asyncio.sleep(self.grace)
         for symbol, bar in event.bars.items():
             evaluator = self._evaluators.get(symbol)

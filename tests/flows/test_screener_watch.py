@@ -122,6 +122,19 @@ def test_a_stream_that_ends_is_told() -> None:
         asyncio.run(watch(feed(), PLAN, LISTINGS).follow())
 
 
+def test_with_nothing_beside_the_run_a_scan_still_waits_for_its_time() -> None:
+    async def go() -> None:
+        watching = watch(Live(candles=MARKETS, instruments=INSTRUMENTS), PLAN, [])
+        following = asyncio.create_task(watching.follow())
+        assert isinstance(watching, Streamed)
+        await watching.settled.wait()
+        done, _ = await asyncio.wait({following}, timeout=0.05)
+        assert not done
+        following.cancel()
+
+    asyncio.run(go())
+
+
 def test_a_recording_is_brought_to_any_moment_and_goes_on_from_there() -> None:
     recording = Given(candles=MARKETS, instruments=INSTRUMENTS)
 
