@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,11 @@ class Child:
         _end(self._process)
 
 
-def spawned(ordered: Ordered) -> Child:
-    """A child that serves what is `ordered`, once it does. Raises `ConfigError` with its sentence where it cannot."""
+def spawned(ordered: Ordered, meanwhile: Callable[[], object] = lambda: None) -> Child:
+    """A child that serves what is `ordered`, once it does. Raises `ConfigError` with its sentence where it cannot.
+
+    `meanwhile` is done while the child gets ready.
+    """
     home = Path(ordered.home)
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -93,6 +97,7 @@ def spawned(ordered: Ordered) -> Child:
     try:
         process.stdin.write(msgspec.json.encode(ordered) + b"\n")
         process.stdin.flush()
+        meanwhile()
         line = process.stdout.readline()
         told = msgspec.json.decode(line) if line.strip() else {}
     except (OSError, msgspec.DecodeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -50,7 +51,8 @@ class KucoinSandbox(Rehearsal, frozen=True, kw_only=True):
         setup = Setup(feed=self.feed, data=self.data, count=self.count, seed=self.seed, days=self.days)
         port = self.port or _last(folder / PORT)
         deposit = Decimal(repr(self.deposit))
-        child = spawned(Ordered(setup=setup, home=str(folder), deposit=deposit, port=port, fixed=bool(self.port)))
+        ordered = Ordered(setup=setup, home=str(folder), deposit=deposit, port=port, fixed=bool(self.port))
+        child = spawned(ordered, meanwhile=_imported)
         with contextlib.suppress(OSError):  # the next one takes another port, that is all
             (folder / PORT).write_text(child.told["url"].rpartition(":")[2], encoding="utf-8")
         for name in ("secret", "passphrase"):
@@ -92,6 +94,13 @@ class Running:
 
     def close(self) -> None:
         self._child.close()
+
+
+def _imported() -> None:
+    """Load what a live run needs next and takes longest to load; whoever needs it says so if it cannot be."""
+    for name in ("ccxt.async_support.kucoinfutures", "enigma_core.store"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _last(file: Path) -> int:
