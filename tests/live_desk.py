@@ -256,6 +256,9 @@ class FakeExchange:
         def work() -> str:
             if any(o.placing.client_id == order.client_id for o in self.orders.values()):
                 raise Known("an order of this id exists", "126044")
+            most = self.symbols[order.symbol].max_quantity
+            if most is not None and order.quantity > most:
+                raise Refused("more than one order may be", "300000")
             if order.kind == "stop":
                 assert order.price is not None
                 now = self.price[order.symbol]
@@ -570,6 +573,10 @@ class LiveDesk:
 
     def ends(self) -> list[tuple[str, str]]:
         return [(e.order_id, e.state) for e in self.of(OrderEnded)]
+
+    def reasons(self) -> list[str]:
+        """Why orders have ended."""
+        return [e.reason for e in self.of(OrderEnded)]
 
     def states(self, order_id: str) -> list[str]:
         return [s.state for s in self.of(OrderSeen) if s.order_id == order_id]

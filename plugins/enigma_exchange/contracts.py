@@ -67,7 +67,8 @@ def contract_of(row: Mapping[str, Any], now: int) -> Contract | None:
     if row.get("type", PERPETUAL) != PERPETUAL:
         return None
     lot = exact(row["lotSize"])
-    most = row.get("maxOrderQty")
+    # a stop is an order at the market: what may be entered must be able to leave
+    most = [exact(given) for name in ("maxOrderQty", "marketMaxOrderQty") if (given := row.get(name))]
     instrument = Instrument(
         symbol=symbol_of(row),
         tick=exact(row["tickSize"]),
@@ -76,7 +77,7 @@ def contract_of(row: Mapping[str, Any], now: int) -> Contract | None:
         min_quantity=lot,
         max_leverage=max(1, int(row.get("maxLeverage") or 1)),
         maintenance_margin_rate=exact(row.get("maintainMargin") or 0.005),
-        max_quantity=exact(most) if most else None,
+        max_quantity=min(most) if most else None,
     )
     ahead = row.get("nextFundingRateTime")
     # only what remains is said: rounded, the same settlement has the same time in every answer

@@ -16,6 +16,10 @@ LONG = 1.8
 """So many times as long as a proof takes, looks alone are one."""
 
 
+PART = 0.25
+"""Seconds until the rest of a position is closed, where an order has closed a part."""
+
+
 class Finishing:
     """Ends orders, and tells the engine."""
 
@@ -35,7 +39,11 @@ class Finishing:
         shared, order = self._shared, life.order
         shared.over(life)
         shared.touch(order.symbol)
-        if order.purpose is Purpose.CLOSE:
+        if order.purpose is Purpose.CLOSE and life.filled:
+            # as much as one order may be: the engine closes the rest
+            shared.close_fails.pop(order.symbol, None)
+            await asyncio.sleep(PART)
+        elif order.purpose is Purpose.CLOSE:
             await self._explain(order)
         if maybe("account: the end of an order is told late"):
             await asyncio.sleep(0.2)

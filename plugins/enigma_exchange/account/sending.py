@@ -72,9 +72,8 @@ class Sending:
                 await until(shared.wakes[order.id], pause)
                 return
         placing = self.placing(life)
-        if placing is None:
-            reason = f"{order.quantity} contracts are below the smallest order there is now"
-            await self._finishing.end(life, "rejected", reason)
+        if isinstance(placing, str):
+            await self._finishing.end(life, "rejected", placing)
             return
         life.sending(shared.now(), shared.ts())
         shared.touch(order.symbol)
@@ -149,15 +148,22 @@ class Sending:
         if life.in_flight and not life.settled:
             await shared.quietly(self._settling.read())
 
-    def placing(self, life: Life) -> Placing | None:
-        """The order on the grids of today; None where nothing is left of it."""
+    def placing(self, life: Life) -> Placing | str:
+        """The order on the grids of today, or why there is none."""
         order, instrument = life.order, self._shared.upkeep.instrument(life.order.symbol)
         if instrument is None:
             return life.placing(order.quantity, order.price)
         lots = (order.quantity / instrument.lot).to_integral_value(rounding=ROUND_DOWN)
         quantity = lots * instrument.lot
         if quantity < instrument.min_quantity:
-            return None
+            return f"{order.quantity} contracts are below the smallest order there is now"
+        most = instrument.max_quantity
+        if most is not None and quantity > most:
+            if order.purpose in (Purpose.ENTRY, Purpose.STOP):
+                # a stop for a part would leave the rest alone
+                return f"{quantity} contracts are more than the {most} of one order there is now"
+            # what it leaves is closed by the next one
+            quantity = most - most % instrument.lot
         return life.placing(quantity, None if order.price is None else instrument.price(float(order.price)))
 
     async def _entry_refusal(self, life: Life) -> str:
