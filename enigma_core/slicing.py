@@ -39,6 +39,10 @@ PAUSE = 1_000
 """ms without a new slice after one was refused, or ended by the venue."""
 
 
+BLIND = 5_000
+"""ms for which the venue may take no entries before what waits at a price is called back: it was priced by a market long gone."""
+
+
 class Sent:
     """A slice and what became of it."""
 
@@ -61,7 +65,7 @@ class Sent:
 class Job:
     """An entry that is being worked."""
 
-    __slots__ = ("again", "called_off", "not_before", "order", "over", "parts", "reason", "rejected")
+    __slots__ = ("again", "called_off", "not_before", "order", "over", "parts", "reason", "rejected", "shut")
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -71,6 +75,8 @@ class Job:
         self.called_off = False
         self.again: int | None = None
         self.not_before = 0
+        self.shut: int | None = None
+        """Since when the venue has taken no entries, ms; None while it takes them."""
         self.rejected = 0
         self.reason = ""
 
@@ -272,7 +278,7 @@ class Slicer:
         """Have algorithms asked whose time has come; `now` in ms. Cheap while nothing is worked."""
         self._now = max(self._now, now)
         for name, job in self._jobs.items():
-            if self._due(job):
+            if self._due(job) or (job.shut is None and self._account.blocked(job.order.symbol)):
                 self._stirred[name] = None
         if self._stirred or self._told:
             yield from self.answers()
@@ -350,14 +356,25 @@ class Slicer:
             # after a restart nobody knows whether the venue has heard of it
             self._clear(job)
         if not job.over:
-            if self._now < job.not_before:
-                job.again = job.not_before
-            elif self._account.blocked(job.order.symbol):
-                job.again = self._now + PAUSE
+            if self._account.blocked(job.order.symbol):
+                self._wait(job)
+            elif self._now < job.not_before:
+                job.shut, job.again = None, job.not_before
             else:
+                job.shut = None
                 yield from self._do(job, self._asked(job))
         if job.over and not job.working and job.order.id in self._jobs:
             yield self._end(job)
+
+    def _wait(self, job: Job) -> None:
+        """The venue takes no entries: nothing is sent, and what waits at a price does not wait for long."""
+        if job.shut is None:
+            job.shut = self._now
+        if self._now - job.shut >= BLIND:
+            for part in job.parts.values():
+                if part.order.resting:
+                    self._withdraw(part)
+        job.again = self._now + PAUSE
 
     def _asked(self, job: Job) -> Advice:
         """The algorithm's advice; one that fails, or asks for what cannot be, is not asked again and its entry given up."""

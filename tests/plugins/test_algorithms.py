@@ -323,9 +323,14 @@ def test_the_router_picks_by_expected_slippage_and_stays_with_what_it_began(beyo
             assert router.advise(begun, other, START + later) == chosen.advise(begun, other, START + later)
 
 
-def test_the_router_has_nothing_to_choose_by_without_a_fresh_book() -> None:
-    for market in (Market(BTC), showing(100.0, 200.0, START - 60_000)):
-        assert Router().advise(work(), market, START).send == (Slice(quantity=Decimal(24)),)
+def test_the_router_has_nothing_to_choose_by_without_books() -> None:
+    assert Router().advise(work(), Market(BTC), START).send == (Slice(quantity=Decimal(24)),)
+
+
+@pytest.mark.parametrize("market", [showing(100.0, 100.1, START - 60_000), showing(100.1, 100.0)], ids=["late", "crossed"])
+def test_the_router_sends_no_whole_order_to_a_book_that_it_cannot_see(market: Market) -> None:
+    router = Router()
+    assert router.advise(work(), market, START) == router.twap.advise(work(), market, START)
 
 
 def test_a_router_whose_limits_are_crossed_is_refused() -> None:

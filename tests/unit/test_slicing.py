@@ -33,7 +33,7 @@ from enigma_core.model import (
 )
 from enigma_core.parts import Advice, Algorithm, Ports, Report, Slice, Work
 from enigma_core.shells.driving import put
-from enigma_core.slicing import MOST_REJECTED, MOST_SLICES, PAUSE, Slicer, Slices, at_venue, flaw
+from enigma_core.slicing import BLIND, MOST_REJECTED, MOST_SLICES, PAUSE, Slicer, Slices, at_venue, flaw
 from enigma_plugins.algorithms.market import ToMarket
 from enigma_plugins.executors.paper import Paper
 from markets import START
@@ -349,6 +349,39 @@ def test_nothing_is_sent_while_the_venue_takes_no_entries() -> None:
     at.book.apply(Blocked(ts=START, symbol=BTC, reason=""))
     at.tick(START + 1_000 + PAUSE)
     assert list(at.venue.orders) == ["d-in-s1", "d-in-s2"]
+
+
+def test_x14_what_waits_at_a_price_is_called_back_while_the_venue_takes_no_entries() -> None:
+    at = Worked(sends(4, price="99", again=START + 60_000), sends(4, price="99", again=START + 90_000))
+    at.enter()
+    at.tick(START + 100)
+    at.book.apply(Blocked(ts=START, symbol=BTC, reason="its stream is silent"))
+    # nobody stirs it but the clock
+    at.tick(START + 1_000)
+    at.tick(START + 1_000 + BLIND - 1)
+    assert not at.venue.cancels
+    at.tick(START + 1_000 + BLIND)
+    at.tick(START + 9_000)
+    assert at.venue.cancels == ["d-in-s1"]
+    at.hear(ended("d-in-s1"))
+    at.tick(START + 20_000)
+    assert list(at.venue.orders) == ["d-in-s1"]
+    at.book.apply(Blocked(ts=START, symbol=BTC, reason=""))
+    at.tick(START + 21_000)
+    assert list(at.venue.orders) == ["d-in-s1", "d-in-s2"]
+
+
+def test_a_short_block_leaves_what_waits_where_it_is() -> None:
+    at = Worked(sends(4, price="99", again=START + 60_000))
+    at.enter()
+    for start in (1_000, 5_000, 9_000):
+        at.book.apply(Blocked(ts=START, symbol=BTC, reason="a look is overdue"))
+        at.tick(START + start)
+        at.tick(START + start + 2_000)
+        at.book.apply(Blocked(ts=START, symbol=BTC, reason=""))
+        Told.answers[:] = [Advice(again=START + 60_000)]
+        at.tick(START + start + 3_500)
+    assert not at.venue.cancels
 
 
 def test_an_algorithm_gone_wild_is_stopped() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -23,7 +24,8 @@ class Router(Algorithm, frozen=True, kw_only=True):
     """Walks the book with the whole order: where that costs little it goes to the market, else `limit_chase` or `beyond` work it.
 
     What it would cost is measured from the middle of the book to the mean price. What was begun is gone on with, whatever the
-    book says later. Without a fresh book there is nothing to choose by: the order goes to the market.
+    book says later. Where a feed has no books there is nothing to choose by, and the order goes to the market; where the book is
+    only late, nobody knows what it would cost, and `beyond` works it.
     Raises `ConfigError` unless ``at_market <= at_rest``.
     """
 
@@ -49,7 +51,9 @@ class Router(Algorithm, frozen=True, kw_only=True):
 
     def _chosen(self, work: Work, market: Market, now: int) -> Algorithm:
         book = fresh(market, now, self.book_max_age)
-        cost = slippage(book, work.order.side, work.order.quantity, work.instrument) if book is not None else 0.0
+        if market.book is None:
+            return ToMarket()
+        cost = slippage(book, work.order.side, work.order.quantity, work.instrument) if book is not None else math.inf
         if cost <= self.at_market:
             return ToMarket()
         return self.limit_chase if cost <= self.at_rest else self._large()
