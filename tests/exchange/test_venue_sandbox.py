@@ -180,7 +180,7 @@ def test_the_money_of_the_book_is_the_exchanges(exchange: Local) -> None:
 def test_the_probes_run_to_their_end(exchange: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("KUCOIN_API_KEY", KEY.key), ("KUCOIN_API_SECRET", KEY.secret), ("KUCOIN_PASSPHRASE", KEY.passphrase)):
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("enigma_exchange.wire.probe.SETTLES", 0.5)
+    monkeypatch.setattr("enigma_exchange.wire.probe.SETTLES", 0.3)
     for probe in PROBES:
         said: list[str] = []
         code = main([probe, "--url", exchange.url, "--symbol", SYMBOL, "--do-it"], said.append)

@@ -18,7 +18,7 @@ from typing import Any
 
 from enigma_core.errors import ConfigError
 from enigma_exchange.hosts import hosts
-from enigma_exchange.port import ExchangeError, Nudge, Placing
+from enigma_exchange.port import Absent, ExchangeError, Nudge, Placing, Refused
 from enigma_exchange.wire.credentials import credentials
 from enigma_exchange.wire.kucoin import KucoinAccount
 
@@ -26,6 +26,9 @@ Say = Callable[[str], None]
 
 SETTLES = 3.0
 """Seconds that the stream is given to come up, and to push what there is."""
+
+LONGEST = 30.0
+"""Seconds that fills are waited for."""
 
 FAR = Decimal("0.8")
 """Of the mark price: an order to buy there does not fill."""
@@ -51,19 +54,23 @@ async def bodies(api: KucoinAccount, symbol: str, say: Say) -> None:
 async def duplicate(api: KucoinAccount, symbol: str, say: Say) -> None:
     """The same client order id twice, as an order that rests far away: which code says that it is known."""
     order = await _far(api, symbol)
-    first = await api.place(order)
-    say(f"the first was taken as {first}")
+    taken = [await api.place(order)]
     try:
-        say(f"the second was taken too, as {await api.place(order)}: the id does NOT protect from doubled orders")
-    except ExchangeError as error:
-        say(f"the second was answered with {type(error).__name__} {error.code}: {error}")
-    await api.cancel(symbol, first)
-    say(f"cancelled; a look finds {await _found(api, symbol, order.client_id)}")
-    try:
-        say(f"the id of an order that is over was taken as {await api.place(order)}: look at what rests there")
-    except ExchangeError as error:
-        say(f"the id of an order that is over was answered with {type(error).__name__} {error.code}: {error}")
-    await api.cancel_all(symbol)
+        say(f"the first was taken as {taken[0]}")
+        try:
+            taken.append(await api.place(order))
+            say(f"the second was taken too, as {taken[-1]}: the id does NOT protect from doubled orders")
+        except ExchangeError as error:
+            say(f"the second was answered with {type(error).__name__} {error.code}: {error}")
+        await api.cancel(symbol, taken[0])
+        say(f"cancelled; a look finds {await _found(api, symbol, order.client_id)}")
+        try:
+            taken.append(await api.place(order))
+            say(f"the id of an order that is over was taken as {taken[-1]}")
+        except ExchangeError as error:
+            say(f"the id of an order that is over was answered with {type(error).__name__} {error.code}: {error}")
+    finally:
+        await _gone(api, symbol, taken)
 
 
 async def stop(api: KucoinAccount, symbol: str, say: Say) -> None:
@@ -79,13 +86,60 @@ async def stop(api: KucoinAccount, symbol: str, say: Say) -> None:
         leverage=1,
     )
     venue_id = await api.place(order)
-    say(f"it rests as {venue_id}")
-    for where in (True, False):
-        say(f"{'among stops' if where else 'by its id alone'}: {await _found(api, symbol, order.client_id, stop=where)}")
-    await api.cancel(symbol, venue_id, stop=True)
+    try:
+        say(f"it rests as {venue_id}")
+        for where in (True, False):
+            say(f"{'among stops' if where else 'by its id alone'}: {await _found(api, symbol, order.client_id, stop=where)}")
+    finally:
+        await api.cancel(symbol, venue_id, stop=True)
     say("cancelled")
     for where in (True, False):
         say(f"{'among stops' if where else 'by its id alone'}: {await _found(api, symbol, order.client_id, stop=where)}")
+
+
+async def position(api: KucoinAccount, symbol: str, say: Say) -> None:
+    """A position of the smallest size, bought and sold at the market at 2x: how it is shown, how soon its fills are, and what
+    becomes of orders that only reduce and are larger than it, or come when nothing is held. It costs two fees and the spread."""
+    if any(one.symbol == symbol for one in await api.held()):
+        say("a position is held there: nothing was done")
+        return
+    await api.isolate(symbol)
+    least, began = await _least(api, symbol), time.monotonic()
+    since = await api.time() - 10_000
+    falls: dict[str, Any] = {"kind": "stop", "price": _grid(await _mark(api, symbol) * FAR), "falls": True}
+    leaves: dict[str, Any] = {"symbol": symbol, "side": -1, "reduce_only": True, "leverage": 2}
+    stops: list[str] = []
+
+    async def tried(what: str, order: Placing) -> None:
+        try:
+            venue_id = await api.place(order)
+        except ExchangeError as error:
+            say(f"{what}: {type(error).__name__} {error.code} {error}")
+            return
+        say(f"{what}: taken as {venue_id}")
+        if order.kind == "stop":
+            stops.append(venue_id)
+
+    try:
+        await tried("a stop while nothing is held", Placing(client_id=_name(), quantity=least, **leaves, **falls))
+        await tried("bought", Placing(client_id=_name(), symbol=symbol, side=1, quantity=least, kind="market", leverage=2))
+        while not (fills := await api.fills(since)) and time.monotonic() - began < LONGEST:
+            await asyncio.sleep(0.1)
+        say(f"its fills were shown after {(time.monotonic() - began) * 1000:.0f} ms: {fills}")
+        say(f"positions: {await api.held()}")
+        say(f"balance: {await api.balance()}")
+        await tried("a stop of twice its size", Placing(client_id=_name(), quantity=2 * least, **leaves, **falls))
+        await tried("sold, twice its size", Placing(client_id=_name(), quantity=2 * least, kind="market", **leaves))
+        await asyncio.sleep(SETTLES)
+    finally:
+        if left := [one for one in await api.held() if one.symbol == symbol]:
+            say(f"still held: {left}")
+            await tried("sold", Placing(client_id=_name(), quantity=left[0].quantity, kind="market", **leaves))
+        say(f"what rests of its stops: {[s.venue_id for s in await api.working() if s.venue_id in stops]}")
+        await _gone(api, symbol, stops)
+    say(f"fills in all: {await api.fills(since)}")
+    say(f"positions: {await api.held()}")
+    say(f"balance: {await api.balance()}")
 
 
 async def pushes(api: KucoinAccount, symbol: str, say: Say) -> None:
@@ -108,7 +162,7 @@ async def pushes(api: KucoinAccount, symbol: str, say: Say) -> None:
             if "Absent" not in found:
                 break
         say(f"a look found it {(time.monotonic() - began) * 1000:.0f} ms after it was sent: {found}")
-        await api.cancel(symbol, venue_id)
+        await _gone(api, symbol, [venue_id])
         await asyncio.sleep(SETTLES)
         say(f"{len(seen)} pushes in all")
     finally:
@@ -134,7 +188,7 @@ async def account(api: KucoinAccount, symbol: str, say: Say) -> None:
             say(f"{name}: {type(error).__name__} {error.code} {error}")
 
 
-PROBES = {"account": account, "bodies": bodies, "duplicate": duplicate, "stop": stop, "pushes": pushes}
+PROBES = {"account": account, "bodies": bodies, "duplicate": duplicate, "stop": stop, "pushes": pushes, "position": position}
 RESTS = ("duplicate", "stop", "pushes")
 """Probes that place orders which rest for a moment."""
 
@@ -177,6 +231,16 @@ async def _far(api: KucoinAccount, symbol: str) -> Placing:
     return Placing(
         client_id=_name(), symbol=symbol, side=1, quantity=quantity, kind="limit", price=price, post_only=True, leverage=1
     )
+
+
+async def _gone(api: KucoinAccount, symbol: str, orders: Sequence[str]) -> None:
+    """Have our own orders end, and nobody else's."""
+    for venue_id in dict.fromkeys(orders):
+        try:
+            await api.cancel(symbol, venue_id)
+        except (Absent, Refused):
+            # it is over
+            continue
 
 
 async def _found(api: KucoinAccount, symbol: str, client: str, *, stop: bool = False) -> str:
