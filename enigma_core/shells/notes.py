@@ -119,7 +119,8 @@ def note_of(record: object) -> Note | None:
             text = f"{record.quantity} contracts at {record.price}" if record.quantity else "nothing any more"
             return Note(record.ts, "external", f"{record.symbol}: held beside our own positions", text)
         case Transferred():
-            return Note(record.ts, "transfer", f"{record.amount:+,.2f} came in or went out", record.reason)
+            way = "came in" if record.amount > 0 else "went out"
+            return Note(record.ts, "transfer", f"{abs(record.amount):,.2f} {way}", record.reason)
         case Blocked(symbol="") if record.reason:
             return Note(record.ts, "blocked", "no entries for now", record.reason)
         case Note():
