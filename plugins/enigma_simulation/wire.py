@@ -290,7 +290,8 @@ class Wire:
             side=1 if signed > 0 else -1,
             quantity=abs(signed) * self._lots.get(code, Decimal(1)),
             price=exact(row["avgEntryPrice"]),
-            leverage=exact(row["leverage"]),
+            # the leverage of the row moves with the price
+            leverage=abs(exact(row["posCost"])) / exact(row["posInit"]),
             margin=exact(row["posMargin"]),
             isolated=row["marginMode"] == "ISOLATED",
             mark=exact(row["markPrice"]),

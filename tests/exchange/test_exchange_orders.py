@@ -154,6 +154,25 @@ def test_close_order_finds_side_and_size_itself(there: Local) -> None:
     assert there.held() == 0
 
 
+def test_a_positions_figures_are_those_of_the_documents(there: Local) -> None:
+    """In KuCoin's example: 4.9686 = 91.83979 / (18.3389 + 0.14529), and 91.5306 = 91.6945 - 0.1639."""
+    there.book([(59_999.0, 90)], [(60_000.0, 90)])
+    there.placed("buy", 20, leverage=5)
+    there.book([(60_600.0, 90)], [(60_601.0, 90)])
+    there.placed("sell", 10, reduceOnly=True)
+    there.mark(61_200.0)
+    shown = there.get("/api/v1/position", symbol="XBTUSDTM")
+    figures = ("posCost", "posInit", "markValue", "unrealisedPnl", "realisedGrossPnl")
+    cost, initial, marked, gain, made = (float(shown[name]) for name in figures)
+    assert (cost, initial, marked, gain, made) == (600, 120, 612, 12, 6)
+    assert float(shown["currentCost"]) == cost - made
+    assert float(shown["realLeverage"]) == float(shown["leverage"]) == pytest.approx(marked / (initial + gain))
+    assert float(shown["unrealisedPnlPcnt"]) == gain / cost
+    assert float(shown["unrealisedRoePcnt"]) == gain / initial
+    assert there.get("/api/v1/positions", currency="USDT") != []
+    assert there.get("/api/v1/positions", currency="XBT") == []
+
+
 def test_order_the_other_way_turns_a_position_round(there: Local) -> None:
     there.placed("buy", 5)
     there.placed("sell", 8)

@@ -119,7 +119,9 @@ def position(position: Position, tape: Tape, now: int, risk: Decimal, level: int
     marked = mark * size * multiplier
     gain = side * (marked - position.cost) if size else ZERO
     entry = position.cost / (size * multiplier) if size else ZERO
-    real = position.cost / position.margin if position.margin else position.leverage
+    backing = position.margin + gain
+    # what it is worth now to what backs it now: it moves with the price
+    real = marked / backing if size and backing > 0 else position.leverage
     shown: dict[str, Any] = {
         "id": f"5000000000{sum(map(ord, position.symbol)):08d}",
         "symbol": position.symbol,
@@ -132,7 +134,7 @@ def position(position: Position, tape: Tape, now: int, risk: Decimal, level: int
         "openingTimestamp": position.opened or None,
         "currentTimestamp": now,
         "currentQty": position.size,
-        "currentCost": number(side * position.cost),
+        "currentCost": number(side * position.cost - position.realised),
         "currentComm": number(position.fees),
         "unrealisedCost": number(side * position.cost),
         "realisedGrossCost": number(-position.realised),

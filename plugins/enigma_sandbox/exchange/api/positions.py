@@ -18,6 +18,9 @@ from enigma_sandbox.exchange.tape import Tape
 from enigma_sandbox.exchange.words import Request
 
 BIZ_NO = 36
+MARGIN = Decimal(10_000)
+"""What cross limits are worked out for where no margin is named."""
+
 _BUSY = ("50002", "exist.order.or.position")
 
 
@@ -69,7 +72,9 @@ class PositionApi:
             floor.faults.empty_positions -= 1
             return []
         now = floor.now()
-        return [floor.account.show(p, now) for p in floor.state.positions.values()]
+        currency = word(request.query, "currency", default="")
+        held = [p for p in floor.state.positions.values() if currency in ("", floor.tapes[p.symbol].contract.quote)]
+        return [floor.account.show(p, now) for p in held]
 
     def _one(self, request: Request, _: tuple[str, ...]) -> dict[str, Any]:
         floor = self._floor
@@ -183,14 +188,14 @@ class PositionApi:
     def _cross_limit(self, request: Request, _: tuple[str, ...]) -> list[dict[str, Any]]:
         query = request.query
         floor = self._floor
-        margin = decimal(query.get("totalMargin"), "totalMargin") or floor.state.wallet
+        margin = decimal(query.get("totalMargin"), "totalMargin") or MARGIN
         rows = []
         for symbol in word(query, "symbol").split(","):
             tape = floor.tape(symbol)
             asked = number(query, "leverage", 0, 0, 1_000)
             level = floor.account.ladder(symbol)[0]
             leverage = Decimal(asked or level.leverage)
-            price = tape.exact(tape.mark)
+            price = tape.exact(tape.last)
             value = min(level.most, margin * leverage)
             rows.append(
                 {
