@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from enigma_core import report
@@ -57,6 +57,9 @@ PLACES = 10
 
 ALERTS_A_SECOND = 20
 """Lines about alerts; a storm of them is counted, not printed."""
+
+MEAN = Context(prec=9)
+"""The digits of a mean price."""
 
 FAINT = (Class.NEUTRAL, Class.BUY_WEAK, Class.SELL_WEAK)
 """Classes that nobody waits for."""
@@ -119,8 +122,8 @@ def gain(value: Decimal) -> str:
 
 
 def price(value: Decimal) -> str:
-    """A price with all its places, thousands apart; a mean of several fills without the zeros that money has."""
-    return f"{value.normalize() if -value.as_tuple().exponent > PLACES else value:,f}"  # type: ignore[operator]
+    """A price with all its places, thousands apart; a mean of several fills with the digits that tell it from others."""
+    return f"{value.normalize(MEAN) if -value.as_tuple().exponent > PLACES else value:,f}"  # type: ignore[operator]
 
 
 def percent(fraction: float | None, places: int = 1) -> str:

@@ -181,10 +181,11 @@ class Sandbox:
     def _same(self, kept: keeping.Kept) -> None:
         gone = [symbol for symbol in kept.symbols if symbol not in self.market.symbols]
         if kept.market != self.market.identity or gone:
+            more = f" and {len(kept.symbols) - 5} more" if len(kept.symbols) > 5 else ""
             what = f"without {', '.join(gone[:5])}" if gone else f"of {self.market.identity}"
             raise ConfigError(
-                f"{self.state} holds an account of another market ({kept.market}, {len(kept.symbols)} contracts), "
-                f"and this one is {what}: start it as it was, or name another file"
+                f"{self.state} holds an account of another market ({kept.market}: {', '.join(kept.symbols[:5])}{more}), "
+                f"and this one is {what}: start it as it was, or name another file (of a run: begin anew with --fresh)"
             )
 
     # time

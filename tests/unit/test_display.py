@@ -324,3 +324,10 @@ def test_once_nothing_stands_against_entries_any_more_a_line_says_so() -> None:
     ]
     said = [words and words[1][0] for words in map(stream.words, told)]
     assert said == [None, "no entries for now: no answer", "no entries for now: no price", None, "entries are taken again"]
+
+
+def test_the_mean_price_of_several_fills_is_short() -> None:
+    assert display.price(Decimal("4378.610294117647058823529412")) == "4,378.61029"
+    assert display.price(Decimal("91645.312500000000")) == "91,645.3125"
+    assert display.price(Decimal("0.00001234")) == "0.00001234"
+    assert display.price(Decimal("2.20")) == "2.20"
