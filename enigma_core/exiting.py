@@ -39,13 +39,22 @@ def first_stops(exits: Mapping[str, Exit], position: Holding, instrument: Instru
                 if one < math.inf:  # NaN is no level, nor is one that would tighten without end
                     found[name] = one
                 continue
-            level = instrument.stops(np.asarray(answer, np.float64), position.side)
+            answer = _of_shape(answer, np.shape(position.entry))
+            level = instrument.stops(answer, position.side)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a part's fault stays its own
             faults.append(f"{name}: {raised(error)}")
             continue
         if not np.isnan(level).all():
             found[name] = level
     return found
+
+
+def _of_shape(answer: Any, shape: tuple[int, ...]) -> Floats:
+    """`answer` as an array for positions of `shape`: one level for all of them, or one for each. Raises `ValueError`."""
+    level = np.asarray(answer, np.float64)
+    if level.shape not in ((), shape):
+        raise ValueError(f"a level must be one number for each position, not of shape {level.shape}")
+    return level
 
 
 def tightest(levels: Mapping[str, Any]) -> tuple[str, float]:
@@ -107,7 +116,7 @@ def aims(
             for target in rule.targets(position):
                 if not 0 < target.fraction <= 1:
                     continue
-                level = instrument.snap(np.asarray(target.level, np.float64))
+                level = instrument.snap(_of_shape(target.level, np.shape(position.entry)))
                 # a price that cannot be is never reached
                 wins = (position.side * (level - position.entry) > 0) & (level > 0) & (level < np.inf)
                 if many:

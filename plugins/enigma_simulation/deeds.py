@@ -169,12 +169,14 @@ def _another(world: World, values: dict[str, Any]) -> None:
         world.witness.must_halt = "another engine trades this account"
 
 
-def _press(button: str, *names: str) -> Callable[[World, dict[str, Any]], None]:
-    def press(world: World, values: dict[str, Any]) -> None:
-        given = {name: _code(world, values["symbol"]) if name == "symbol" else values[name] for name in names}
-        world.exchange.press(button, **given)
+def _pause(world: World, values: dict[str, Any]) -> None:
+    world.exchange.press("pause", symbol=_code(world, values["symbol"]))
+    world.witness.paused.add(values["symbol"])
 
-    return press
+
+def _unpause(world: World, values: dict[str, Any]) -> None:
+    world.exchange.press("resume", symbol=_code(world, values["symbol"]))
+    world.witness.paused.discard(values["symbol"])
 
 
 def _money(amount: int) -> Callable[[World, dict[str, Any]], None]:
@@ -246,6 +248,18 @@ def _jump(world: World, values: dict[str, Any]) -> None:
     world.offset += values["ms"]
 
 
+def _mood(world: World, values: dict[str, Any]) -> None:
+    world.moods.set(values["part"], values["mood"])
+
+
+def _configure(world: World, values: dict[str, Any]) -> None:
+    world.spawn(world.configure(values))
+
+
+def _disorder(world: World, values: dict[str, Any]) -> None:
+    world.candles.disorder = values["disorder"]
+
+
 def _stall(world: World, values: dict[str, Any]) -> None:
     world.stalled = True
 
@@ -274,8 +288,8 @@ DEEDS: dict[str, Callable[[World, dict[str, Any]], None]] = {
     "withdraw": _money(-700),
     "liquidate": _taken("liquidate"),
     "deleverage": _taken("deleverage"),
-    "pause": _press("pause", "symbol"),
-    "unpause": _press("resume", "symbol"),
+    "pause": _pause,
+    "unpause": _unpause,
     "crash": _crash,
     "restart": _restart,
     "freeze": _freeze,
@@ -287,6 +301,9 @@ DEEDS: dict[str, Callable[[World, dict[str, Any]], None]] = {
     "close": _close,
     "reset": _reset,
     "jump": _jump,
+    "mood": _mood,
+    "configure": _configure,
+    "disorder": _disorder,
     "stall": _stall,
     "flow": _flow,
 }

@@ -17,6 +17,7 @@ from enigma_core.market import BarsClosed, FundingSeen, MarketEvent
 from enigma_core.model import Candles, Instrument
 from enigma_core.parts import Executor, Feed, Ports, Venue
 from enigma_exchange.account import LiveAccount, Timing
+from enigma_simulation.candles import followed
 from enigma_simulation.prices import TIMEFRAME
 from enigma_simulation.wire import Wire
 
@@ -65,6 +66,10 @@ class WorldFeed(Feed, frozen=True, kw_only=True):
 
     async def stream(self, symbols: Sequence[str], timeframe: str, since: int | None) -> AsyncIterator[MarketEvent]:
         world: World = self.world
+        if world.scenario.candles:
+            async for event in followed(world, since if since is not None else world.prices.now):
+                yield event
+            return
         inbox = world.subscribe()
         closed = since if since is not None else world.prices.now
         for moment in world.prices.bars(closed):

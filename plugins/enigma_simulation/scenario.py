@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from enigma_simulation.candles import DISORDERS
+from enigma_simulation.moody import MOODS, PARTS
 from enigma_simulation.network import CHANNELS
 from enigma_simulation.prices import CONTRACTS
+from enigma_simulation.settings import CHANGES
 
 Weather = Literal["calm", "single", "storm"]
 
@@ -64,6 +67,8 @@ HANDS = (
     "liquidate",
     "deleverage",
 )
+ALGORITHMS = ("limit_chase", "twap", "iceberg", "vwap", "router")
+
 RARE = "rare courses"
 """The engine takes them wherever it leaves one to chance."""
 
@@ -90,6 +95,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     crash_at: float | None
     """Seconds after which the process dies at a labelled point, None for at none of them."""
     algorithm: str
+    candles: bool
+    """Bars come as an exchange pushes and lists them."""
     kill: bool
     """The kill switch is pulled at the end."""
     start: int
@@ -102,8 +109,8 @@ def scenario(seed: int) -> Scenario:
     weather: Weather = random.choices(("calm", "single", "storm"), (2, 5, 4))[0]
     ends = random.uniform(110.0, 240.0)
     deeds = [*_market(random, ends), *_alerts(random, ends), *_resets(random, ends)]
-    kinds = ["spell", "state", "outage", "clog", "hand", "process", "operator", "clock", "feed", RARE]
-    weights = [7, 4, 2, 4, 4, 4, 2, 1, 2, 2]
+    kinds = ["spell", "state", "outage", "clog", "hand", "process", "operator", "clock", "feed", RARE, "part", "settings", "bars"]
+    weights = [7, 4, 2, 4, 4, 4, 2, 1, 2, 2, 2, 1, 1]
     names: list[str] = []
     crash_at = None
     for _ in range({"calm": 0, "single": 1, "storm": random.randint(2, 5)}[weather]):
@@ -127,7 +134,8 @@ def scenario(seed: int) -> Scenario:
         over=ends + 75.0,
         rare=rare,
         crash_at=crash_at,
-        algorithm=random.choices(("", "limit_chase", "twap", "iceberg"), (8, 1, 1, 1))[0],
+        algorithm=random.choices(("", *ALGORITHMS), (10, *(1 for _ in ALGORITHMS)))[0],
+        candles="bars" in names,
         kill=random.random() < 0.3,
         start=random.choice((2, 3, 600)),
     )
@@ -219,12 +227,36 @@ def _trouble(kind: str, random: Random, ends: float) -> tuple[list[Deed], str, f
         if name == "pause":
             deeds.append(Deed(begins + lasts, "unpause", deeds[0].values))
         return deeds, name, None
+    if kind == "part":
+        return _out_of_order(random, begins, lasts)
+    if kind == "settings":
+        return _changes(random, ends)
+    if kind == "bars":
+        deeds = [Deed(at, "disorder", {"disorder": random.choice(DISORDERS)}) for at in (begins, begins + 0.5 * lasts)]
+        return [*deeds, Deed(begins + lasts, "disorder", {"disorder": ""})], "bars", None
     if kind == RARE:
         return [], RARE, None
     if kind == "clock":
         jump = random.choice((-3_600_000, 3_600_000, -2_000, 2_000, 28_800_000))
         return [Deed(begins, "jump", {"ms": jump}), Deed(begins + min(lasts, 40), "jump", {"ms": -jump})], "clock", None
     return [Deed(begins, "stall"), Deed(begins + min(lasts, 40), "flow")], "stalled feed", None
+
+
+def _out_of_order(random: Random, begins: float, lasts: float) -> tuple[list[Deed], str, None]:
+    """A part of the plan, which its author has not tested."""
+    mood = random.choice(MOODS)
+    parts = random.sample(PARTS, random.randint(1, 2))
+    deeds = [Deed(begins, "mood", {"part": part, "mood": mood}) for part in parts]
+    return [*deeds, *(Deed(begins + lasts, "mood", {"part": part, "mood": None}) for part in parts)], f"a part {mood}", None
+
+
+def _changes(random: Random, ends: float) -> tuple[list[Deed], str, None]:
+    """Somebody changes settings while the run is on."""
+    deeds = []
+    for _ in range(random.randint(1, 6)):
+        changes = {path: random.choice(values) for path, values in random.sample(CHANGES, random.randint(1, 3))}
+        deeds.append(Deed(random.uniform(8.0, ends), "configure", changes))
+    return deeds, "settings", None
 
 
 def _siege(random: Random, ends: float) -> tuple[list[Deed], str]:

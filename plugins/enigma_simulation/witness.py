@@ -228,6 +228,8 @@ class Witness:
         """Seconds that a position may be without a stop in this weather."""
         self.reach = True
         """The engine runs, and could get something done at the exchange."""
+        self.paused: set[str] = set()
+        """Symbols in which the exchange takes no orders."""
         self._since: dict[str, float] = {}
         self._exposed: dict[str, float] = {}
         self._looked = 0.0
@@ -451,7 +453,7 @@ class Witness:
             self.longest = max(self.longest, now - since)
             if now - since <= 0:
                 continue
-            if self.reach:
+            if self.reach and symbol not in self.paused:
                 exposed = self._exposed[symbol] = self._exposed.get(symbol, 0.0) + min(passed, now - since)
                 self.longest_in_reach = max(self.longest_in_reach, exposed)
                 limit = STORMY if self._leaving(symbol) else self.patience

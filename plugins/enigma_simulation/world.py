@@ -26,10 +26,13 @@ from enigma_core.shells.stream import RunStarted, run
 from enigma_exchange.account import LiveAccount
 from enigma_sandbox.exchange import Exchange, Reply, Request
 from enigma_sandbox.exchange import Rules as ExchangeRules
+from enigma_simulation.candles import Candles
+from enigma_simulation.moody import Moods
 from enigma_simulation.network import Network, Pipes
 from enigma_simulation.ports import Clock, WorldHome, WorldJournal
 from enigma_simulation.prices import CONTRACTS, STEP, Prices
 from enigma_simulation.scenario import Scenario
+from enigma_simulation.settings import WorldSettings
 from enigma_simulation.truth import Truth
 from enigma_simulation.witness import CALM, STORMY, TROUBLED, Rules, Witness
 
@@ -126,6 +129,9 @@ class World:
         self._inbox: asyncio.Queue[MarketEvent] | None = None
         self._hash = hashlib.blake2b(digest_size=16)
         self.events = 0
+        self.moods = Moods(self, self.randoms("moods"))
+        self.candles = Candles(self, self.randoms("candles"))
+        self.settings = WorldSettings(self)
         self.plan = plan_of(self)
         self.current = Incarnation(Network(self, self.randoms("network/0")))
 
@@ -255,6 +261,8 @@ class World:
                 inbox.put_nowait(event)
 
         self.loop.call_later(delay, self.pipes.pass_on, "public", arrive)
+        if self.scenario.candles:
+            self.candles.push(lambda row: self.pipes.pass_on("public", lambda: inbox.put_nowait(row)))
 
     def subscribe(self) -> asyncio.Queue[MarketEvent]:
         """An engine begins to listen to the market."""
@@ -288,7 +296,16 @@ class World:
     async def _run(self, now: Incarnation) -> None:
         home = WorldHome.make(self.folder, self)
         clock = Clock(self.wall)
-        await run(self.plan, home, stop=now.stop, observer=lambda record: self._observe(now, record), clock=clock, wall=self.wall)
+        settings: Any = self.settings
+        await run(
+            self.plan,
+            home,
+            stop=now.stop,
+            observer=lambda record: self._observe(now, record),
+            clock=clock,
+            wall=self.wall,
+            settings=settings,
+        )
 
     def _observe(self, now: Incarnation, record: Any) -> None:
         if isinstance(record, RunStarted) and now.book is not None:
@@ -412,6 +429,13 @@ class World:
         telling = self.loop.create_task(now.desk.tell(command(now.desk.now())))
         await asyncio.wait([telling], timeout=10.0)
         return not now.dead and telling.done() and not telling.cancelled() and telling.exception() is None
+
+    async def configure(self, changes: dict[str, Any]) -> None:
+        """An operator changes settings of the engine, if there is one."""
+        now = self.current
+        if now.desk is not None and not now.dead:
+            changing = self.loop.create_task(now.desk.configure(changes, "an operator"))
+            await asyncio.wait([changing], timeout=10.0)
 
     async def halt(self, by_file: bool = False, by_command: bool = False) -> None:
         """The kill switch: a file, a command, or both as `enigma halt` does."""

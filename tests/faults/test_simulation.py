@@ -254,3 +254,34 @@ def test_r07_halted_while_an_entry_is_on_its_way_it_is_left_again() -> None:
         deeds.append(Deed(at + after, "halt", {"symbol": "SOL/USDT:USDT"}))
         deeds.append(Deed(at + 12.0, "resume"))
     run(*deeds[:-1])
+
+
+# parts that fail, settings that change, bars in disorder
+
+
+def in_a_mood(mood: str, *parts: str) -> list[Deed]:
+    return [Deed(at, "mood", {"part": part, "mood": mood if at < 100.0 else None}) for part in parts for at in (8.0, 110.0)]
+
+
+@pytest.mark.parametrize("mood", ["raises", "nonsense"])
+def test_p06_p08_parts_that_fail_cost_trades_and_nothing_else(mood: str) -> None:
+    # what decides fails for a while, then what watches over positions, and nobody is told of it
+    decides = [d for d in in_a_mood(mood, "indicator", "gate", "account gate", "sizer") if d.at < 100.0]
+    well = [Deed(45.0, "mood", {"part": part, "mood": None}) for part in ("indicator", "gate", "account gate", "sizer")]
+    run(*decides, *well, *in_a_mood(mood, "exit", "trailing exit", "target", "notifier"))
+
+
+def test_p07_a_part_that_hangs_costs_the_time_it_hangs_for() -> None:
+    run(*in_a_mood("hangs", "gate", "exit", "notifier"))
+
+
+def test_settings_may_change_while_it_runs() -> None:
+    changes = ({"gates.max_positions.max": 1}, {"leverage.max": 3, "exits.stop_loss.roi": 0.03}, {"gates.max_positions.max": 3})
+    run(*(Deed(20.0 + 25.0 * n, "configure", change) for n, change in enumerate(changes)), Deed(80.0, "crash"))
+
+
+@pytest.mark.parametrize(
+    "disorders", [("late", "corrected", "missing"), ("twice", "shuffled", "lost"), ("wrong", "unanswered", "")]
+)
+def test_x17_x18_bars_that_come_late_twice_in_another_order_or_not_at_all(disorders: tuple[str, str, str]) -> None:
+    run(*(Deed(5.0 + 40.0 * n, "disorder", {"disorder": what}) for n, what in enumerate(disorders)), candles=True)
