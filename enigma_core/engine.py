@@ -218,10 +218,10 @@ class Engine:
         self.place(self._close(position, ts, reason), out)
 
     def leaving(self, symbol: str) -> bool:
-        """True while an order works that closes all of what is held."""
+        """True while an order works whose rest closes all of what is held."""
         position = self.book.positions.get(symbol)
         return position is not None and any(
-            w.order.purpose is Purpose.CLOSE and w.order.symbol == symbol and w.order.quantity >= position.quantity
+            w.order.purpose is Purpose.CLOSE and w.order.symbol == symbol and w.order.quantity - w.filled >= position.quantity
             for w in self.book.orders.values()
         )
 

@@ -89,6 +89,7 @@ class FakeExchange:
         self.empty_held = 0
         """So many looks at positions show nothing."""
         self.leverage_shown: Decimal | None = None
+        self.tops_up = False
         self.nudge: Callable[[Nudge], None] | None = None
         self.silent = False
         """Nothing is pushed."""
@@ -345,6 +346,7 @@ class FakeExchange:
                     leverage=self.leverage_shown or Decimal(6),
                     margin=self.symbols[s].notional(abs(net), price) / 6,
                     isolated=s not in self.cross,
+                    tops_up=self.tops_up,
                 )
                 for s, (net, price) in self.positions.items()
                 if net

@@ -127,6 +127,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     leverage: Decimal
     margin: Decimal
     isolated: bool
+    tops_up: bool = False
+    """The exchange adds to its margin from the rest of the account before it is liquidated."""
     mark: Decimal = Decimal(0)
     liquidation: Decimal = Decimal(0)
 

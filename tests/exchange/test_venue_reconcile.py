@@ -15,7 +15,18 @@ from hypothesis import strategies as st
 
 from desk import BTC, INSTRUMENT
 from enigma_core.book import Book, Position
-from enigma_core.model import ExternalSeen, Fill, Funded, Order, OrderFound, Purpose, StateSet, StopMissing, Transferred
+from enigma_core.model import (
+    CloseWanted,
+    ExternalSeen,
+    Fill,
+    Funded,
+    Order,
+    OrderFound,
+    Purpose,
+    StateSet,
+    StopMissing,
+    Transferred,
+)
 from enigma_exchange.account import Timing
 from enigma_exchange.account.blocks import Blocks
 from enigma_exchange.account.fills import Fills
@@ -926,5 +937,72 @@ def test_inv13_an_account_is_calm_once_nothing_can_open_a_position_and_what_is_h
         await desk.until(lambda: desk.venue.calm, 5)
         (stop,) = [o for o in desk.exchange.at_work() if o.waits]
         assert stop.placing.quantity == desk.exchange.net()
+
+    live(scene)
+
+
+def test_two_of_our_own_orders_that_met_have_a_fill_each() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await desk.entered()
+        (entered,) = [t.id for _, t in desk.exchange.trades]
+        fill = desk.exchange._fill
+
+        def meeting(order: object, quantity: Decimal, price: Decimal, kind: str = "trade") -> None:
+            fill(order, quantity, price, kind)  # type: ignore[arg-type]
+            at, last = desk.exchange.trades[-1]
+            desk.exchange.trades[-1] = (at, msgspec.structs.replace(last, id=entered))
+
+        desk.exchange._fill = meeting  # type: ignore[method-assign, assignment]
+        desk.command(CloseWanted(ts=desk.now, symbol=BTC, reason="by hand"))
+        await desk.until(lambda: desk.trades, 10)
+        await asyncio.sleep(60)
+        desk = await desk.crash()
+        assert len(desk.fills) == 2
+        assert desk.agrees
+        assert not desk.book.blocked(BTC)
+
+    live(scene)
+
+
+def test_r10_a_margin_that_the_exchange_adds_to_by_itself_is_told_of() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        desk.exchange.tops_up = True
+        await desk.entered()
+        await desk.until(lambda: "auto-deposit" in desk.book.blocked(BTC), 20)
+        assert desk.book.positions[BTC].stop is not None
+
+    live(scene)
+
+
+def test_an_entry_waits_until_the_orders_of_the_position_before_are_gone() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await desk.entered()
+        desk.exchange.next("cancel", "dropped", "dropped")
+        desk.command(CloseWanted(ts=desk.now, symbol=BTC, reason="by hand"))
+        await desk.until(lambda: desk.trades)
+        old = [o for o in desk.exchange.at_work() if o.waits]
+        assert old
+        order = desk.enter()
+        await desk.until(lambda: any(o.placing.client_id == client_id(order.id) for o in desk.exchange.orders.values()), 20)
+        assert not any(o.open for o in old)
+        await desk.until(lambda: BTC in desk.book.positions and not desk.venue.protection.since)
+
+    live(scene)
+
+
+def test_an_entry_is_refused_while_orders_of_the_position_before_cannot_be_called_off() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await desk.entered()
+        desk.exchange.next("cancel", *["refused"] * 40)
+        desk.command(CloseWanted(ts=desk.now, symbol=BTC, reason="by hand"))
+        await desk.until(lambda: desk.trades)
+        order = desk.enter()
+        await desk.until(lambda: desk.ends(), 20)
+        assert (order.id, "rejected") in desk.ends()
+        assert any("earlier position" in reason for reason in desk.reasons())
 
     live(scene)

@@ -123,6 +123,19 @@ def test_what_still_fills_of_an_entry_whose_position_has_been_closed_is_closed_b
     assert again.id != close.id
 
 
+def test_what_fills_of_an_entry_while_a_part_of_its_position_has_been_closed_is_closed_too() -> None:
+    parts = Parts()
+    parts.fill(parts.entry, 8)
+    parts.at.engine.leave(BTC, parts.at.now, "told to", out := [])
+    parts.at.records += out
+    (close,) = [o for o in out if isinstance(o, Order)]
+    parts.at.venue.submit(close)
+    parts.fill(close, 5)
+    parts.fill(parts.entry, 4)
+    assert parts.held == 7
+    assert sum(parts.left(o) for o in parts.exits(Purpose.CLOSE)) >= 7
+
+
 def test_a_journal_brings_back_what_was_called_off_and_which_ids_are_used_up() -> None:
     parts = Parts()
     parts.fill(parts.entry, 8)

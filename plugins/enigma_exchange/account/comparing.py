@@ -152,6 +152,8 @@ class Comparing:
         text = ""
         if not one.isolated:
             text = "its position is held with cross margin; set it to isolated at the exchange"
+        elif one.tops_up:
+            text = "its margin is added to from the whole account (auto-deposit): switch that off at the exchange"
         elif one.leverage and abs(one.leverage - leverage) > Decimal("0.5") + leverage * Decimal("0.1"):
             # the exchange works its leverage out of margin and worth: small differences are that
             text = f"its position is held at {one.leverage:.2f}x, not the {leverage}x that were ordered"

@@ -1,7 +1,7 @@
 """Whose a fill is, and what the engine is told of it: each trade once, and never more than its book can take.
 
-A trade is known by symbol and the exchange's trade id, whatever order it is put down to, so that reading the same fills again
-after a restart tells nothing twice.
+A trade is known by symbol, the exchange's trade id and our side of it, whatever order it is put down to, so that reading the same
+fills again after a restart tells nothing twice.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ REASONS = {"liquidation": "liquidation", "adl": "adl", "settlement": "venue_clos
 
 
 def key(trade: Traded) -> str:
-    """What a trade is known by."""
-    return f"{trade.symbol}#{trade.id}"
+    """What a trade is known by. Two of our own orders that met have one trade, and each of them its fill."""
+    return f"{trade.symbol}#{trade.id}" + ("" if trade.side > 0 else "/s")
 
 
 class Strange(msgspec.Struct, frozen=True):

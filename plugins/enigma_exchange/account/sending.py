@@ -17,6 +17,9 @@ from enigma_exchange.port import Absent, Denied, ExchangeError, Known, Placing, 
 SLOW = (0.5, 1.0, 2.0)
 """Seconds that the answer to an order is waited for before the order is looked for: once, and then again."""
 
+LEFTOVER = 5.0
+"""Seconds that an entry waits for the last orders of an earlier position in its symbol to be gone."""
+
 
 class Sending:
     """Sends orders and cancels, and asks what came of them."""
@@ -171,6 +174,8 @@ class Sending:
         shared, symbol = self._shared, life.order.symbol
         await shared.ready.wait()
         await shared.sweeping.cleared(symbol)
+        if not await self._alone(life):
+            return "orders of an earlier position are still there: they would reduce this one"
         if shared.now() - shared.asking.heard > shared.timing.silence:
             shared.go_stale("the exchange has not been heard of for a while")
         if reason := shared.blocks.reason(symbol):
@@ -178,6 +183,16 @@ class Sending:
         if not shared.upkeep.recently_isolated(symbol):
             await shared.upkeep.margin_mode(symbol)
         return shared.blocks.reason(symbol)
+
+    async def _alone(self, life: Life) -> bool:
+        """Whether nothing is left at the exchange of what left an earlier position. It is waited for a moment."""
+        shared, order = self._shared, life.order
+        deadline = shared.now() + LEFTOVER
+        while any(x.reduces and x.order.decision_id != order.decision_id for x in shared.lives.working(order.symbol)):
+            if shared.now() > deadline or life.calling_off:
+                return False
+            await asyncio.sleep(0.05)
+        return True
 
     async def _cancel(self, life: Life) -> None:
         shared, order = self._shared, life.order

@@ -98,6 +98,7 @@ def held(row: Row, symbols: Symbols) -> Held | None:
         leverage=cost / first if cost and first else number(row.get("leverage") or row.get("realLeverage")),
         margin=number(row.get("posMargin") or row.get("posInit")),
         isolated=mode == "ISOLATED" and str(row.get("positionSide") or "BOTH") == "BOTH",
+        tops_up=bool(row.get("autoDeposit")) and mode == "ISOLATED",
         mark=number(row.get("markPrice")),
         liquidation=number(row.get("liquidationPrice")),
     )
