@@ -152,10 +152,10 @@ def facts(home: Path) -> list[tuple[int, str, str]]:
         return db.execute("SELECT ts, kind, payload FROM event WHERE kind <> 'started' ORDER BY seq").fetchall()
 
 
-def steps(home: Path) -> list[tuple[int, list[Any]]]:
-    """The journal's steps, each with its time."""
+def steps(home: Path, mode: str = "paper") -> list[tuple[int, list[Any]]]:
+    """The steps of a mode's journal, each with its time."""
     found: dict[int, tuple[int, list[Any]]] = {}
-    with closing(sqlite3.connect(home / "paper.sqlite")) as db:
+    with closing(sqlite3.connect(home / f"{mode}.sqlite")) as db:
         for step, ts, kind, payload in db.execute("SELECT step, ts, kind, payload FROM event ORDER BY seq"):
             found.setdefault(step, (ts, []))[1].append(decode(kind, payload))
     return list(found.values())
