@@ -101,6 +101,8 @@ def doctor(
         except Exception as error:  # noqa: BLE001 what a check trips over is a finding, and the others go on
             text = str(error) if isinstance(error, EnigmaError) else f"{type(error).__name__}: {error}"
             findings.append(Finding(name, "fail", " ".join(text.split())))
+    # feed and executor look at the same exchange: what both see is said once
+    findings = list(dict.fromkeys(findings))
     sound = all(f.level != "fail" for f in findings)
     if as_json:
         import msgspec

@@ -118,7 +118,7 @@ async def account(
 ) -> list[Check]:
     """What can be said of an account by its key: clock, rights, balance, margin and position mode, what is open. Changes nothing.
 
-    On a local exchange (`sandbox`) a key may do more than trade.
+    On a local exchange (`sandbox`) a key that may do more than trade is a warning.
     """
     found: list[Check] = []
     for step in (_time(api, wall), _rights(api, sandbox), _balance(api), _margin(api, symbols), _open_now(api)):
@@ -211,7 +211,7 @@ async def _rights(api: Account, sandbox: bool) -> AsyncIterator[Check]:
         trade=allowed.trade, withdraw=allowed.withdraw, transfer=allowed.transfer, addresses=allowed.addresses
     )
     if sandbox:
-        refused, doubtful = refused if not allowed.trade else [], []
+        refused, doubtful = (refused, []) if not allowed.trade else ([], refused)
     for text in refused:
         yield Check("key", "fail", text)
     for text in doubtful:

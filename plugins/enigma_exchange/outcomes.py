@@ -164,7 +164,8 @@ def outcome(error: BaseException, after: float = 1.0) -> ExchangeError:
     text = str(error)
     code, message = envelope(text)
     kind = meaning(code, message, type(error).__name__)
-    said = redacted(message or " ".join(text.split()))[:300] or type(error).__name__
+    # a page of HTML is for browsers
+    said = redacted(message or " ".join(text.partition("<")[0].split()))[:300] or type(error).__name__
     if kind is Throttled:
         return Throttled(said, code, after=after)
     return kind(said, code)

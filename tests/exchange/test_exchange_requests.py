@@ -101,6 +101,22 @@ def test_x31_revoked_key_and_unlisted_address_are_refused_until_they_are_not() -
     assert signed(there).code == "200000"
 
 
+def test_a10_a_key_may_be_given_more_than_it_should_have() -> None:
+    there = Local()
+
+    def may() -> str:
+        return str(there.get("/api/v1/user/api-key", mount="spot")["permission"])
+
+    assert may() == "General,Futures"
+    there.exchange.press("grant")
+    there.exchange.press("grant", permission="Transfer")
+    assert may() == "General,Futures,Withdrawal,Transfer"
+    there.exchange.press("grant", on=False)
+    assert may() == "General,Futures,Transfer"
+    there.exchange.press("clear")
+    assert may() == "General,Futures"
+
+
 def test_public_endpoints_need_no_key_and_private_ones_do() -> None:
     there = Local()
     for path, code in (("/api/v1/timestamp", "200000"), ("/api/v1/contracts/active", "200000"), ("/api/v1/positions", "400001")):

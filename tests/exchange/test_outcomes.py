@@ -87,6 +87,12 @@ def test_x03_what_makes_no_sense_is_unclear(name: str, text: str) -> None:
     assert type(outcome(getattr(ccxt, name)(text))) is Unclear
 
 
+def test_what_is_told_of_an_unclear_answer_is_no_page_of_html() -> None:
+    ccxt = pytest.importorskip("ccxt")
+    text = "kucoinfutures POST https://api/orders 502 Bad Gateway <html><body>502</body></html>"
+    assert str(outcome(ccxt.ExchangeNotAvailable(text))) == "kucoinfutures POST https://api/orders 502 Bad Gateway"
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("id"), ConnectionResetError(), TimeoutError(), TypeError("None")])
 def test_x03_what_nobody_foresaw_is_unclear(error: Exception) -> None:
     assert type(outcome(error)) is Unclear

@@ -144,6 +144,11 @@ class Buttons:
         """Every address is refused (400006)."""
         self._floor.faults.unlisted = on
 
+    def grant(self, permission: str = "Withdrawal", on: bool = True) -> None:
+        """Every key says that it may do this as well: Withdrawal, Transfer, ... (on false: no more)."""
+        faults = self._floor.faults
+        faults.granted = (*(p for p in faults.granted if p != permission), *((permission,) if on else ()))
+
     def skew(self, ms: int) -> None:
         """The exchange's clock goes ahead by so many ms (behind below 0)."""
         self._floor.faults.skew = ms

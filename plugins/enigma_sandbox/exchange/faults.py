@@ -58,6 +58,8 @@ class Faults(msgspec.Struct, kw_only=True):
     """Every key is refused (400003)."""
     unlisted: bool = False
     """Every address is refused (400006)."""
+    granted: tuple[str, ...] = ()
+    """What every key may do beside its own permissions, as it says when it is asked."""
     stalled_public: bool = False
     """Nothing public is pushed any more; pings are the server's and go on."""
     stalled_private: bool = False

@@ -117,7 +117,7 @@ class AccountApi:
             "remark": "sandbox",
             "apiKey": key.key,
             "apiVersion": 3,
-            "permission": ",".join(key.permissions),
+            "permission": ",".join(dict.fromkeys((*key.permissions, *self._floor.faults.granted))),
             "ipWhitelist": ",".join(key.addresses),
             "createdAt": 1_728_443_843_000,
             "uid": UID,
