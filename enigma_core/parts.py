@@ -428,6 +428,8 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     account: Book | None = None
     since: int = 0
     seen: Mapping[str, int] = {}
+    opened: int = 0
+    """When the first money of the account was written down (wall, ms); 0 while none is."""
     desk: Desk | None = None
     """For services: the engine as it can be asked and told."""
     mode: str = "paper"

@@ -234,6 +234,8 @@ class Session:
         self._since: int | None = None
         self._goes_on = False
         """The journal holds an account already."""
+        self._opened = 0
+        """When its first money was written down (ms), 0 for not yet."""
         self._seen = 0
         """The market's time of the newest event."""
         self._worked = Slices()
@@ -295,6 +297,8 @@ class Session:
             elif type(record) is not Started:
                 self.engine.remember(record)
                 self.book.apply(record)
+                if type(record) is Transferred:
+                    self._opened = self._opened or record.ts
                 if type(record) is Order or type(record) is StateSet:
                     self._governor.see(record)
             else:
@@ -345,6 +349,7 @@ class Session:
             account=self.book,
             since=self._since or 0,
             seen=seen,
+            opened=self._opened,
             desk=self._desk,
             mode=self.plan.account_mode,
             recorded=self._recorded,

@@ -256,6 +256,15 @@ def test_r07_halted_while_an_entry_is_on_its_way_it_is_left_again() -> None:
     run(*deeds[:-1])
 
 
+# money
+
+
+@pytest.mark.parametrize("deposit", [20.2, 45.0, 99.5])
+def test_a_deposit_while_the_process_is_dead_is_booked_as_one(deposit: float) -> None:
+    # before the first bar, while it is dead, and so shortly before it dies that nobody has read of it
+    run(Deed(20.0, "crash"), Deed(deposit, "deposit", {"symbol": "BTC/USDT:USDT"}), Deed(100.0, "crash"))
+
+
 # parts that fail, settings that change, bars in disorder
 
 

@@ -51,7 +51,7 @@ class Asking:
                 await asyncio.sleep(pause)
             if maybe("asking: a look waits"):
                 await asyncio.sleep(0.3)
-        except asyncio.CancelledError:
+        except BaseException:
             asking.close()
             raise
         return await self.answer(asking)

@@ -80,7 +80,8 @@ class Upkeep:
         self._booked: dict[str, int] = {}
         """What has been seen of bookings, by kind and name, and when it was booked: whatever is not here is in the journal."""
         self._proven = False
-        self._first = ports.since or ports.wall() + 1
+        # what was booked while nobody ran, or had not been read when the last run ended, may be older than its last step
+        self._first = max(ports.opened, ports.since - DAY) if ports.opened else ports.since or ports.wall() + 1
         self.opened = ports.recorded("transferred", OPENING) or bool(ports.since and book.cash)
         """The account's first balance is in the book."""
         self.residual: Decimal | None = None
