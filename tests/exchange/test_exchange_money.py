@@ -33,6 +33,7 @@ deeds = st.one_of(
             "lasts": st.sampled_from(["GTC", "IOC"]),
             "stop": st.none() | moves,
             "close": st.sampled_from([False, False, False, True]),
+            "hold": st.sampled_from([False, False, True]),
         }
     ),
     st.fixed_dictionaries({"what": st.just("trade"), "symbol": symbols, "move": moves, "size": st.floats(0.001, 0.2)}),
@@ -53,7 +54,9 @@ deeds = st.one_of(
     ),
     st.fixed_dictionaries({"what": st.just("partial"), "share": st.floats(0, 1)}),
     st.fixed_dictionaries({"what": st.sampled_from(["deposit", "withdraw"]), "amount": st.integers(1, 3_000)}),
-    st.fixed_dictionaries({"what": st.just("margin"), "symbol": symbols, "amount": st.integers(1, 500)}),
+    st.fixed_dictionaries(
+        {"what": st.just("margin"), "symbol": symbols, "amount": st.integers(1, 500), "number": st.integers(1, 9)}
+    ),
     st.just({"what": "restart"}),
 )
 
@@ -71,6 +74,7 @@ def do(there: Local, deed: dict[str, Any]) -> None:
     match deed["what"]:
         case "order":
             fields: dict[str, Any] = {"leverage": deed["leverage"], "symbol": symbol, "reduceOnly": deed["reduce"]}
+            fields["forceHold"] = deed["hold"]
             if deed["away"] is not None:
                 fields |= {"price": on_grid(last * (1 + deed["away"]), symbol), "timeInForce": deed["lasts"]}
             if deed["stop"] is not None:
@@ -110,7 +114,7 @@ def do(there: Local, deed: dict[str, Any]) -> None:
             with contextlib.suppress(ValueError):
                 exchange.press(deed["what"], amount=deed["amount"])
         case "margin":
-            body = {"symbol": symbol, "margin": deed["amount"], "bizNo": "1"}
+            body = {"symbol": symbol, "margin": deed["amount"], "bizNo": f"{deed['number']}"}
             there.ask("POST", "/api/v1/position/margin/deposit-margin", body=body)
         case "restart":
             state = exchange.snapshot()
