@@ -247,7 +247,8 @@ def _out_of_order(random: Random, begins: float, lasts: float) -> tuple[list[Dee
     mood = random.choice(MOODS)
     parts = random.sample(PARTS, random.randint(1, 2))
     deeds = [Deed(begins, "mood", {"part": part, "mood": mood}) for part in parts]
-    return [*deeds, *(Deed(begins + lasts, "mood", {"part": part, "mood": None}) for part in parts)], f"a part {mood}", None
+    name = "a part answers nonsense" if mood == "nonsense" else f"a part {mood}"
+    return [*deeds, *(Deed(begins + lasts, "mood", {"part": part, "mood": None}) for part in parts)], name, None
 
 
 def _changes(random: Random, ends: float) -> tuple[list[Deed], str, None]:
