@@ -27,6 +27,9 @@ TURN = 0.05
 FEW = 24
 """Up to so many contracts there are bars of one minute, and two ticks a second; beyond it bars of five, and one."""
 
+FINE = 1_500
+"""Up to so many days of history, those of all contracts together, there are bars of one minute whatever the number of contracts."""
+
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """A market as it is asked for. `feed` names any feed that is installed; `data` is a folder of candles; `count`: contracts."""
@@ -150,7 +153,8 @@ def market(setup: Setup, now: int, shift: int | None = None) -> Market:
     if setup.data is not None and setup.feed not in ("synthetic", "replay", "csv"):
         raise ConfigError(f"--data {setup.data}: feed {setup.feed} reads no files; leave one of the two out")
     if setup.feed == "synthetic" and setup.data is None:
-        timeframe = "1m" if setup.count <= FEW and len(setup.symbols) <= FEW else "5m"
+        few = setup.count <= FEW and len(setup.symbols) <= FEW
+        timeframe = "1m" if few or max(setup.count, len(setup.symbols)) * setup.days <= FINE else "5m"
         feed = feed_named("synthetic", count=setup.count, seed=setup.seed, timeframe=timeframe, days=setup.days)
         track = MadeUp(feed, setup.days, now, shift, _named(feed, setup.symbols))
         return Played(track, 500 if len(track.symbols) <= FEW else 1_000, setup.seed)

@@ -119,6 +119,22 @@ def test_nothing_public_is_pushed_that_nobody_watches(there: Local) -> None:
     assert len(there.pushes) == 2
 
 
+def test_a_trade_has_one_id_whether_it_is_pushed_or_asked_for_and_keeps_it(there: Local) -> None:
+    topic = "/contractMarket/execution:XBTUSDTM"
+    there.exchange.watch(topic)
+    for price in (60_001.0, 60_002.0):
+        there.trade(price)
+    pushed = {push.data["price"]: push.data["tradeId"] for push in heard(there, topic)}
+    there.exchange.unwatch(topic)
+    there.trade(60_003.0)
+    listed = {row["price"]: row["tradeId"] for row in there.get("/api/v1/trade/history", symbol="XBTUSDTM")}
+    assert listed | pushed == listed
+    assert len(pushed) == 2
+    there.trade(60_004.0)
+    later = {row["price"]: row["tradeId"] for row in there.get("/api/v1/trade/history", symbol="XBTUSDTM")}
+    assert listed.items() <= later.items()
+
+
 def test_candles_are_pushed_each_second_on_change_and_once_more_when_they_end(there: Local) -> None:
     there.now = START // 60_000 * 60_000 + 30_000
     topic = "/contractMarket/limitCandle:XBTUSDTM_1min"

@@ -226,7 +226,8 @@ def test_a_market_that_cannot_be_is_refused_with_what_to_do() -> None:
 
 def test_symbols_are_understood_in_short(tmp_path: Path) -> None:
     assert market(Setup(symbols=("BTC", "ETH/USDT"), days=1), NOW).symbols == (BTC, "ETH/USDT:USDT")
-    many = market(Setup(count=30, days=1), NOW)
+    many = market(Setup(count=30, days=60), NOW)
     assert len(many.symbols) == 30
     assert many.timeframe == "5m"
+    assert market(Setup(count=100, days=9), NOW).timeframe == "1m"
     assert market(Setup(data=str(candles(tmp_path))), NOW).symbols == (BTC,)

@@ -123,7 +123,6 @@ class Stream:
             self._candles[symbol] = None
         topic = EXECUTION + symbol
         if topic in outlet.watched:
-            tape.state.prints += 1
             number = tape.state.prints
             data = {
                 "symbol": symbol,

@@ -233,6 +233,7 @@ class Tape:
     def saw_trade(self, trade: TradeSeen) -> list[tuple[int, Forming]]:
         """Take a trade in. Bars that it ended, with their minutes, when somebody has not yet heard how they ended."""
         self.trades.append(trade)
+        self.state.prints += 1
         self.ticked = max(self.ticked, trade.ts)
         self.saw_price(trade.ts, trade.price)
         ended = []

@@ -222,7 +222,7 @@ class MarketApi:
                 "price": plain(tape.exact(trade.price)),
                 "side": "buy" if trade.side > 0 else "sell",
             }
-            for n, trade in enumerate(tape.trades)
+            for n, trade in enumerate(tape.trades, 1)
         ]
         return rows[::-1]
 
