@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import random
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -39,7 +40,13 @@ ROUND = 0.05
 """Seconds between two rounds of events."""
 
 REMEMBERED = 512
-"""Trades of a symbol that are told apart by their ids."""
+"""Trades of a symbol that are told apart by their ids; twice those of one answer where that is more."""
+
+DEAF = 2_000
+"""For so long (ms) after an answer about bars failed, without any other, an exchange is taken for out of reach."""
+
+MEASURED = 1.0
+"""Seconds between two looks whether the exchange's clock should be read anew."""
 
 
 def made(name: str, hosts: Hosts | None, *, live: bool) -> Any:
@@ -155,6 +162,24 @@ def page(exchange: Any, symbol: str, timeframe: str, start: int, end: int) -> li
     return [found[ts] for ts in sorted(found)]
 
 
+def offset(exchange: Any) -> float:
+    """How much the clock of an exchange that waits is ahead of the wall's, ms; 0 where it shows none. Raises what ccxt raises."""
+    if exchange.has.get("fetchTime") is not True:
+        return 0.0
+    began = time.time()
+    there = exchange.fetch_time()
+    return float(there) - (began + time.time()) / 2 * 1000
+
+
+async def offset_there(exchange: Any) -> float:
+    """The same of one for the running loop."""
+    if exchange.has.get("fetchTime") is not True:
+        return 0.0
+    began = time.time()
+    there = await exchange.fetch_time()
+    return float(there) - (began + time.time()) / 2 * 1000
+
+
 def failures() -> type[Exception]:
     """What ccxt raises."""
     import ccxt
@@ -166,8 +191,8 @@ def failures() -> type[Exception]:
 class Unified:
     """One exchange followed live: watched where it can be, asked every `poll` seconds where it cannot.
 
-    Events are those of `enigma_exchange.stream.live.follow`, and as complete as the exchange's unified calls are. `base` says
-    that its candles' volume is in base currency, not in contracts.
+    Events are those of `enigma_exchange.stream.live.follow`, and as complete as the exchange's unified calls are. `measure`
+    keeps the clock that `now` tells right, and is called every second.
     """
 
     def __init__(
@@ -184,6 +209,7 @@ class Unified:
         book: bool,
         trades: bool,
         band: float,
+        measure: Callable[[], Awaitable[None]] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._exchange = exchange
@@ -194,22 +220,30 @@ class Unified:
         self._levels = levels
         self._poll = poll
         self._with_book, self._with_trades = book, trades
+        self._measure = measure
         self._chance = chance
+        self._began = now()
+        self._failing: int | None = None
+        """Since when answers about bars fail, and nothing else comes in."""
+        self._deaf = False
+        self._rates_at_once = self._has("fetchFundingRates")
         self._out = Outgoing()
         self._sanity = {symbol: Sanity(band) for symbol in contracts}
         self._trades: dict[str, dict[Any, None]] = {symbol: {} for symbol in contracts}
-        self._book_at = dict.fromkeys(contracts, now())
+        self._book_at = dict.fromkeys(contracts, self._began)
+        self._book_asked = dict.fromkeys(contracts, self._began)
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
 
     async def events(self) -> AsyncGenerator[MarketEvent, None]:
         """For as long as anybody takes them."""
-        try:
-            # the first prices are judged by the marks too
-            await self._rates()
-        except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
-            logger.info("%s: %s", self._exchange.id, why(error))
+        for first in (self._tickers, self._rates):
+            try:
+                # the first prices are judged by the marks too
+                await first()
+            except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
+                logger.info("%s: %s", self._exchange.id, why(error))
         for symbol in self._contracts:
             if self._with_book:
                 self._aside(self._watched(symbol, "OrderBook", self._book))
@@ -217,12 +251,18 @@ class Unified:
                 self._aside(self._watched(symbol, "Trades", self._traded))
             if self._has("watchOHLCV"):
                 self._aside(self._again(lambda s=symbol: self._candles(s), 0.0))  # type: ignore[misc]
-        self._aside(self._again(self._tickers, SLOW))
-        self._aside(self._again(self._rates, SLOW))
+        self._aside(self._again(self._tickers, SLOW, SLOW))
+        self._aside(self._again(self._rates, SLOW, SLOW))
+        if self._measure is not None:
+            self._aside(self._again(self._measure, MEASURED, MEASURED))
         try:
             while True:
                 self._news.clear()
                 now = self._now()
+                if self._failing is not None and now - self._failing > DEAF and not self._deaf:
+                    self._deaf = True
+                    self._closing.lost(self._contracts)
+                    self._closing.down()
                 for asked in self._closing.wanted(now):
                     self._aside(self._fetch(asked))
                 self._stale(now)
@@ -264,9 +304,19 @@ class Unified:
                 found += fresh
                 since = max(row.ts for row in fresh) + length
             self._closing.answered(asked, found, self._now())
+            self._heard()
         except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
             logger.debug("%s: %s", asked, why(error))
             self._closing.failed(asked, self._now())
+            self._failing = self._now() if self._failing is None else self._failing
+        self._news.set()
+
+    def _heard(self) -> None:
+        """The exchange has said something."""
+        self._failing = None
+        if self._deaf:
+            self._deaf = False
+            self._closing.resume(self._now())
         self._news.set()
 
     async def _watched(self, symbol: str, what: str, take: Callable[[str, Any], None]) -> None:
@@ -276,13 +326,22 @@ class Unified:
 
         async def once() -> None:
             take(symbol, await call(symbol))
-            self._news.set()
+            self._heard()
 
         await self._again(once, 0.0 if streamed else self._poll)
+
+    async def _compare(self, symbol: str) -> None:
+        """A book whose stream is silent, or is not to be believed, as the exchange tells it when asked."""
+        try:
+            self._book(symbol, await self._exchange.fetch_order_book(symbol))
+            self._heard()
+        except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
+            logger.debug("%s: %s", symbol, why(error))
 
     async def _candles(self, symbol: str) -> None:
         for row in rows_of(await self._exchange.watch_ohlcv(symbol, self._timeframe)):
             self._closing.forming(symbol, row)
+        self._heard()
 
     async def _tickers(self) -> None:
         symbols = list(self._contracts)
@@ -292,33 +351,46 @@ class Unified:
             found = {symbol: await self._exchange.fetch_ticker(symbol) for symbol in symbols}
         now = self._now()
         for symbol in symbols:
-            if math.isfinite(turnover := number(found.get(symbol, {}).get("quoteVolume"))):
+            ticker = found.get(symbol, {})
+            if math.isfinite(turnover := number(ticker.get("quoteVolume"))):
                 self._out.put(TickerSeen(now, symbol, turnover))
-        self._news.set()
+            self._mark(symbol, ticker, now)
+        self._heard()
 
     async def _rates(self) -> None:
         symbols = list(self._contracts)
-        if self._has("fetchFundingRates"):
-            found = await self._exchange.fetch_funding_rates(symbols)
-        elif self._has("fetchFundingRate"):
+        found: Mapping[str, Any] = {}
+        if self._rates_at_once:
+            try:
+                found = await self._exchange.fetch_funding_rates(symbols)
+            except Exception:
+                if not self._has("fetchFundingRate"):
+                    raise
+                # some hosts of an exchange have one of the two calls only
+                self._rates_at_once = False
+        if not self._rates_at_once and self._has("fetchFundingRate"):
             found = {symbol: await self._exchange.fetch_funding_rate(symbol) for symbol in symbols}
-        else:
-            found = {}
         now = self._now()
         for symbol, told in found.items():
             if symbol not in self._contracts:
                 continue
-            mark, index, rate = (number(told.get(name)) for name in ("markPrice", "indexPrice", "fundingRate"))
-            if self._sanity[symbol].marked(mark, index, now):
-                self._out.put(MarkSeen(now, symbol, mark, index))
+            self._mark(symbol, told, now)
+            rate = number(told.get("fundingRate"))
             settles = told.get("fundingTimestamp") or told.get("nextFundingTimestamp")
             if -1 < rate < 1 and settles:
                 self._out.put(FundingSeen(now, symbol, rate, int(settles), _hours(told.get("interval"))))
-        self._news.set()
+        self._heard()
 
-    async def _again(self, work: Callable[[], Awaitable[None]], pause: float) -> None:
-        """`work` for ever: what fails is tried again, ever more seldom."""
+    def _mark(self, symbol: str, told: Mapping[str, Any], now: int) -> None:
+        mark, index = number(told.get("markPrice")), number(told.get("indexPrice"))
+        # an index that is not told is not known; the mark counts all the same
+        if self._sanity[symbol].marked(mark, mark if math.isnan(index) else index, now):
+            self._out.put(MarkSeen(now, symbol, mark, index))
+
+    async def _again(self, work: Callable[[], Awaitable[None]], pause: float, begin: float = 0.0) -> None:
+        """`work` for ever, `begin` seconds from now on: what fails is tried again, ever more seldom."""
         failures = 0
+        await asyncio.sleep(begin)
         while True:
             try:
                 await work()
@@ -358,15 +430,21 @@ class Unified:
                 self.dropped += 1
                 continue
             known[key] = None
-            if len(known) > REMEMBERED:
+            while len(known) > max(REMEMBERED, 2 * len(trades)):
                 del known[next(iter(known))]
             ts = min(int(trade["timestamp"] or now), now)
+            if ts < self._began:
+                # an answer reaches back to what nobody was there to see
+                continue
             self._out.put(TradeSeen(ts, symbol, 1 if side == "buy" else -1, price, amount * unit))
 
     def _stale(self, now: int) -> None:
         if not self._with_book:
             return
         for symbol, at in self._book_at.items():
+            if now - max(at, self._book_asked[symbol]) > STALE_BOOK and self._has("watchOrderBook") and self._has("fetchOrderBook"):
+                self._book_asked[symbol] = now
+                self._aside(self._compare(symbol))
             if now - at > 3 * STALE_BOOK:
                 # an empty book closes the symbol for entries
                 self._book_at[symbol] = now

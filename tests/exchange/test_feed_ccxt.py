@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 from fake_kucoin import FakeKucoin
 from kucoin_messages import BAR, T0, contract
+from served import Local, local
 
 from enigma_core.errors import ConfigError, DataError
 from enigma_core.market import BarsClosed, BookSeen, FundingSeen, MarkSeen, TickerSeen, TradeSeen
 from enigma_core.testing import check
+from enigma_exchange import unified as unified_module
+from enigma_exchange.stream import closing as closing_module
 from enigma_exchange.stream.closing import Closing
 from enigma_exchange.unified import Unified, contracts_of
 from enigma_plugins.feeds.ccxt import Ccxt
+from enigma_sandbox.markets import Setup
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 
@@ -85,6 +89,54 @@ def test_a_live_market_comes_through_an_unmodified_client():
     asyncio.run(work())
 
 
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Local]:
+    with local(Setup(count=2, days=1)) as served:
+        yield served
+
+
+@pytest.mark.parametrize("way", ["watched", "polled"])
+def test_books_trades_bars_marks_and_funding_of_the_local_exchange_come_through(exchange, way, monkeypatch):
+    import ccxt.pro
+
+    if way == "polled":
+        # as with an exchange whose streams ccxt does not know
+        monkeypatch.setattr(ccxt.pro, "exchanges", [])
+    feed = Ccxt(exchange="kucoinfutures", url=exchange.url, volume="contracts", timeframe="1m", days=1, poll=0.5)
+    events: list[Any] = []
+
+    def all_there() -> bool:
+        kinds = {type(event) for event in events}
+        trades = [event for event in events if type(event) is TradeSeen]
+        books = {event.symbol for event in events if type(event) is BookSeen}
+        return kinds >= {BarsClosed, MarkSeen, FundingSeen, TickerSeen} and len(trades) >= 4 and books == {BTC, ETH}
+
+    async def work() -> None:
+        since = int(time.time() * 1000) // 60_000 * 60_000 - 120_000
+        stream = feed.stream((BTC, ETH), "1m", since)
+        async with asyncio.timeout(30):
+            async for event in stream:
+                events.append(event)
+                if all_there():
+                    break
+        await stream.aclose()
+
+    asyncio.run(work())
+    moments = [event for event in events if type(event) is BarsClosed]
+    assert all(list(event.bars) == [BTC, ETH] for event in moments)
+    listed = Ccxt(exchange="kucoinfutures", url=exchange.url, volume="contracts", timeframe="1m", days=1).history(BTC, "1m")
+    for event in moments:
+        at = int(np.searchsorted(listed.ts, event.ts - 60_000))
+        bar = event.bars[BTC]
+        assert (bar.open, bar.close, bar.volume) == (listed.open[at], listed.close[at], pytest.approx(listed.volume[at]))
+    tape = exchange.raw("GET", "/fut/api/v1/trade/history?symbol=XBTUSDTM")[1]["data"]
+    traded = {(float(row["price"]), row["size"]) for row in tape}
+    told = [event for event in events if type(event) is TradeSeen and event.symbol == BTC]
+    assert {(event.price, round(event.size / 0.001)) for event in told} <= traded
+    for book in (event for event in events if type(event) is BookSeen):
+        assert book.bids[0][0] < book.asks[0][0]
+
+
 class Exchange:
     """What ccxt's unified calls answer; nothing can be watched."""
 
@@ -95,6 +147,8 @@ class Exchange:
         self.has = {"fetchTickers": True, "fetchFundingRates": True, **has}
         self.number = 0
         self.fails = False
+        self.down = False
+        """Whether everything fails, not bars, books and trades alone."""
 
     async def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> list[list[Any]]:
         self._trouble()
@@ -107,21 +161,29 @@ class Exchange:
     async def fetch_trades(self, symbol: str) -> list[dict[str, Any]]:
         self._trouble()
         self.number += 1
-        rows = [(1, 100.0), (2, 1000.0), (self.number + 2, 100.2)]
-        return [{"id": str(n), "price": price, "amount": 10, "side": "sell", "timestamp": T0 - BAR} for n, price in rows]
+        # one of before, one that cannot be, one that is new, and one that comes each time
+        rows = [(1, 100.0, T0 - BAR), (2, 1000.0, T0), (self.number + 3, 100.2, T0), (3, 100.1, T0)]
+        return [{"id": str(n), "price": price, "amount": 10, "side": "sell", "timestamp": ts} for n, price, ts in rows]
 
     async def fetch_tickers(self, symbols: list[str]) -> dict[str, Any]:
+        self._trouble(self.down)
         return {BTC: {"quoteVolume": 5e8}}
 
     async def fetch_funding_rates(self, symbols: list[str]) -> dict[str, Any]:
+        self._trouble(self.down)
         return {BTC: {"markPrice": 100.0, "indexPrice": 100.1, "fundingRate": 0.0002, "fundingTimestamp": T0, "interval": "4h"}}
 
-    def _trouble(self) -> None:
-        if self.fails:
+    def _trouble(self, fails: bool | None = None) -> None:
+        if self.fails if fails is None else fails:
             raise OSError("gone")
 
 
-def follow(exchange: Exchange, seconds: float, begin: int) -> list[Any]:
+Meanwhile = Callable[[Unified, list[Any]], Awaitable[None]]
+
+
+def follow(exchange: Exchange, seconds: float, begin: int, meanwhile: Meanwhile | None = None) -> list[Any]:
+    """The events of so many seconds; fewer where what is done `meanwhile` ends before."""
+
     async def work() -> list[Any]:
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -140,9 +202,16 @@ def follow(exchange: Exchange, seconds: float, begin: int) -> list[Any]:
             async for event in stream:
                 events.append(event)  # noqa: PERF401 - it never ends
 
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(take(), seconds)
+        tasks = [asyncio.create_task(take())]
+        if meanwhile is not None:
+            tasks.append(asyncio.ensure_future(meanwhile(made, events)))
+        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await stream.aclose()
+        for task in done:
+            task.result()
         return events
 
     return asyncio.run(work())
@@ -155,8 +224,8 @@ def test_what_cannot_be_watched_is_asked_again_and_again():
     (bars,) = [event for event in events if type(event) is BarsClosed]
     assert (bars.ts, bars.bars[BTC].close, bars.bars[BTC].volume) == (T0, 100.5, 7.0)
     trades = [event for event in events if type(event) is TradeSeen]
-    assert {trade.price for trade in trades} == {100.0, 100.2}
-    assert len([trade for trade in trades if trade.price == 100.0]) == 1
+    assert {trade.price for trade in trades} == {100.1, 100.2}
+    assert len([trade for trade in trades if trade.price == 100.1]) == 1
     book = next(event for event in events if type(event) is BookSeen)
     assert (book.bids, book.asks) == (((99.9, 1.0),), ((100.1, 2.0),))
     funding = next(event for event in events if type(event) is FundingSeen)
@@ -170,6 +239,79 @@ def test_an_exchange_in_trouble_ends_nothing():
     exchange.fails = True
     events = follow(exchange, 0.4, T0 - 10_000)
     assert {type(event) for event in events} == {MarkSeen, FundingSeen, TickerSeen}
+
+
+def test_an_answer_of_more_trades_than_are_remembered_tells_each_of_them_once():
+    class Busy(Exchange):
+        async def fetch_trades(self, symbol: str) -> list[dict[str, Any]]:
+            self.number += 10
+            rows = range(self.number, self.number + 1_000)
+            return [{"id": str(n), "price": 100.0, "amount": n, "side": "buy", "timestamp": T0} for n in rows]
+
+    exchange = Busy()
+    told = [event.size for event in follow(exchange, 0.5, T0 - 100) if type(event) is TradeSeen]
+    assert len(told) == len(set(told)) > 1_000
+
+
+def test_bars_that_closed_while_an_exchange_was_out_of_reach_are_not_late_but_waited_for(monkeypatch):
+    monkeypatch.setattr(closing_module, "PATIENCE", 1_100)
+    monkeypatch.setattr(unified_module, "DEAF", 100)
+    exchange = Exchange()
+    exchange.fails = exchange.down = True
+
+    async def back(made: Unified, events: list[Any]) -> None:
+        while made._now() < T0 + 1_300:
+            await asyncio.sleep(0.02)
+        assert events == []
+        exchange.fails = exchange.down = False
+        while not any(type(event) is BarsClosed for event in events):
+            await asyncio.sleep(0.02)
+        assert made._closing.counts.late == 0
+
+    events = follow(exchange, 8.0, T0 - 100, back)
+    assert [(event.ts, list(event.bars)) for event in events if type(event) is BarsClosed] == [(T0, [BTC])]
+
+
+def test_rates_are_asked_for_one_by_one_where_all_at_once_is_refused_and_marks_come_with_the_turnover():
+    class Other(Exchange):
+        async def fetch_funding_rates(self, symbols: list[str]) -> dict[str, Any]:
+            raise OSError("no such address")
+
+        async def fetch_funding_rate(self, symbol: str) -> dict[str, Any]:
+            return {"fundingRate": 0.0003, "fundingTimestamp": T0, "interval": None}
+
+        async def fetch_tickers(self, symbols: list[str]) -> dict[str, Any]:
+            return {BTC: {"quoteVolume": 5e8, "markPrice": 100.2}}
+
+    events = follow(Other(fetchFundingRate=True), 0.3, T0 - 100)
+    (funding,) = [event for event in events if type(event) is FundingSeen]
+    assert (funding.rate, funding.hours) == (0.0003, 8.0)
+    (mark,) = [event for event in events if type(event) is MarkSeen]
+    assert mark.mark == 100.2
+    assert math.isnan(mark.index)
+
+
+def test_a_watched_book_that_is_silent_is_asked_for(monkeypatch):
+    class Watched(Exchange):
+        async def watch_order_book(self, symbol: str) -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    monkeypatch.setattr(unified_module, "STALE_BOOK", 200)
+
+    async def seen(made: Unified, events: list[Any]) -> None:
+        while not any(type(event) is BookSeen for event in events):
+            await asyncio.sleep(0.02)
+
+    events = follow(Watched(watchOrderBook=True, fetchOrderBook=True), 5.0, T0 - 100, seen)
+    assert next(event for event in events if type(event) is BookSeen).bids == ((99.9, 1.0),)
+
+
+def test_no_bar_of_the_history_is_closed_before_the_exchanges_own_clock_says_so():
+    fake = FakeKucoin(-3_600_000)
+    with fake.rest():
+        candles = Ccxt(exchange="kucoinfutures", url=fake.url, days=1).history(BTC, "5m")
+        assert candles.ts[-1] + BAR <= fake.now()
 
 
 def market(**more: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +22,7 @@ from enigma_exchange.hosts import hosts
 if TYPE_CHECKING:
     from enigma_exchange.contracts import Contract
     from enigma_exchange.history import History
+    from enigma_exchange.stream.live import ExchangeTime
 
 DAY = 86_400_000
 
@@ -82,7 +82,7 @@ class Ccxt(Feed, frozen=True, kw_only=True, dict=True):
 
     def history(self, symbol: str, timeframe: str, start: int | None = None, end: int | None = None) -> Candles:
         """Without a start the last `days`."""
-        contract, now = self._contract(symbol), int(time.time() * 1000)
+        contract, now = self._contract(symbol), self._now()
         first = now - self.days * DAY if start is None else start
         candles = self._history.candles(contract, timeframe, first, now if end is None else end, now)
         if end is None and len(candles):
@@ -122,14 +122,15 @@ class Ccxt(Feed, frozen=True, kw_only=True, dict=True):
             client.set_markets(markets)
             if hasattr(client, "open"):
                 client.open()
-            offset = 0.0
-            if client.has.get("fetchTime") is True:
-                began = time.time()
-                # a clock that cannot be read is taken for right
-                with contextlib.suppress(unified.failures()):
-                    there = await client.fetch_time()
-                    offset = there - (began + time.time()) / 2 * 1000
-            clock = ExchangeTime(offset)
+            clock = ExchangeTime(0.0)
+            # one that cannot be read is taken for right
+            with contextlib.suppress(unified.failures()):
+                clock.set(await unified.offset_there(client))
+
+            async def measure() -> None:
+                if clock.doubtful:
+                    clock.set(await unified.offset_there(client))
+
             length, now = milliseconds(timeframe), clock.now()
             last = {symbol: self._last(symbol, timeframe, length, since, now) for symbol in symbols}
             closing = Closing(length, last, {symbol: self._unit(contracts[symbol]) for symbol in symbols}, now)
@@ -145,6 +146,7 @@ class Ccxt(Feed, frozen=True, kw_only=True, dict=True):
                 book=self.book,
                 trades=self.trades,
                 band=self.band,
+                measure=measure,
             ).events()
             try:
                 async for event in following:
@@ -161,6 +163,25 @@ class Ccxt(Feed, frozen=True, kw_only=True, dict=True):
 
     def _unit(self, contract: Contract) -> float:
         return contract.unit if self.volume == "contracts" else 1.0
+
+    def _now(self) -> int:
+        """The exchange's time, ms, so that no bar is taken for closed before it is."""
+        from enigma_exchange import unified
+
+        if self._clock.doubtful:
+            with self._lock, contextlib.suppress(unified.failures()):
+                self._clock.set(unified.offset(self._client))
+        return self._clock.now()
+
+    @cached_property
+    def _clock(self) -> ExchangeTime:
+        from enigma_exchange import unified
+        from enigma_exchange.stream.live import ExchangeTime
+
+        clock = ExchangeTime(0.0)
+        with self._lock, contextlib.suppress(unified.failures()):
+            clock.set(unified.offset(self._client))
+        return clock
 
     @cached_property
     def _newest(self) -> dict[tuple[str, str], int]:
