@@ -429,7 +429,7 @@ class Ports(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     since: int = 0
     seen: Mapping[str, int] = {}
     opened: int = 0
-    """When the first money of the account was written down (wall, ms); 0 while none is."""
+    """When the first money of the account was booked, by the venue's clock (ms); 0 while none is."""
     desk: Desk | None = None
     """For services: the engine as it can be asked and told."""
     mode: str = "paper"

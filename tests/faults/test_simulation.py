@@ -265,6 +265,10 @@ def test_a_deposit_while_the_process_is_dead_is_booked_as_one(deposit: float) ->
     run(Deed(20.0, "crash"), Deed(deposit, "deposit", {"symbol": "BTC/USDT:USDT"}), Deed(100.0, "crash"))
 
 
+def test_what_an_account_began_with_is_booked_once_though_the_clock_was_an_hour_off() -> None:
+    run(Deed(0.1, "jump", {"ms": -3_600_000}), Deed(30.0, "jump", {"ms": 3_600_000}), Deed(60.0, "crash"))
+
+
 # parts that fail, settings that change, bars in disorder
 
 

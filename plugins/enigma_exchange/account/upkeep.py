@@ -206,7 +206,8 @@ class Upkeep:
             self.residual = residual
         else:
             self.residual = None
-            ts = self._ports.wall()
+            # by the exchange's clock: ours may be wrong, and what was booked before the first of them is part of it
+            ts = self._ports.wall() + self.offset
             name, reason = f"balance-{ts}", "what else was traded or booked on this account"
             if not self.opened:
                 self.opened, name, reason = True, OPENING, "opening balance"
@@ -219,7 +220,7 @@ class Upkeep:
         since = self._first if maybe("upkeep: all transfers are read again") else max(self._first, self._moved - DAY)
         for row in await self._ask(self._api.moved(since)):
             if row.ts >= self._first and self._is_new("transferred", row.id, row.ts):
-                self._say(Transferred(ts=self._ports.wall(), id=row.id, amount=money(row.amount), reason=row.reason))
+                self._say(Transferred(ts=read, id=row.id, amount=money(row.amount), reason=row.reason))
         self._moved = read
         self._booked = {name: ts for name, ts in self._booked.items() if ts >= read - 2 * DAY}
 
