@@ -176,6 +176,8 @@ class Market(msgspec.Struct):
     """The newest alert that blocks entries on the other side."""
     profile: Profile | None = None
     """How much is traded at which time of day; None where nobody asked for it."""
+    live: bool = False
+    """It happens now, so what has not been seen of it yet may be about to come."""
 
     def cast(self, voted: Voted) -> None:
         """Take in what an alert says."""

@@ -212,7 +212,7 @@ class Session:
         # what a real account holds is for its venue to say
         remote = plan.executor is not None and plan.executor.remote
         self.book = Book(ZERO if remote else plan.account.equity, self._listed)
-        self._markets = {s: Market(s) for s in symbols}
+        self._markets = {s: Market(s, live=not feed.simulated) for s in symbols}
         self.quarantine = Quarantine()
         self._evaluators = {s: LiveEvaluator(s, self._timeframe, plan, self.quarantine) for s in symbols}
         self.engine = Engine(plan, self.book, instruments, self._evaluators, self._markets)

@@ -144,6 +144,23 @@ def test_without_any_book_a_chase_goes_to_the_market_but_not_when_it_has_seen_on
     assert LimitChase().advise(work(piece(24, price="100")), Market(BTC), START) == Advice(again=START + 2_000)
 
 
+@pytest.mark.parametrize("part", [LimitChase(), Iceberg(), Router()])
+def test_the_first_book_of_a_live_market_is_waited_for(part: Algorithm) -> None:
+    """A run that has just begun has seen nothing yet: nothing goes to the market whole for want of a moment."""
+    streaming = Market(BTC, live=True)
+    waits = part.advise(work(), streaming, START)
+    assert not waits.send
+    assert not waits.over
+    assert waits.again is not None
+    assert START < waits.again <= START + 5_000
+    assert not part.advise(work(), streaming, START + 4_999).send
+    seen = showing(100.0, 100.2, START + 3_000)
+    (first,) = part.advise(work(), seen, START + 3_000).send
+    assert first.price == 100
+    # where there are no books at all it goes to the market in the end
+    assert part.advise(work(), streaming, START + 5_000).send == (Slice(quantity=Decimal(24)),)
+
+
 @pytest.mark.parametrize(
     "market",
     [

@@ -9,7 +9,7 @@ import msgspec
 from enigma_core.market import Market
 from enigma_core.model import ZERO
 from enigma_core.parts import Advice, Slice, Work
-from enigma_plugins.algorithms._quotes import fresh, own_side
+from enigma_plugins.algorithms._quotes import bookless, fresh, own_side
 from enigma_plugins.algorithms._resting import resting
 
 GRACE = 600_000
@@ -33,7 +33,7 @@ class Chase(msgspec.Struct, frozen=True, kw_only=True):
         if len(waiting) < sum(piece.working for piece in work.pieces):
             # the rest is on its way to the market already
             return Advice(cancel=waiting, over=True)
-        blind = market.book is None and all(piece.order.price is None for piece in work.pieces)
+        blind = all(piece.order.price is None for piece in work.pieces) and bookless(market, now, work.order.ts, self.max_age)
         if now >= end or blind:
             return self._finish(work, waiting, late=now > end + GRACE)
         book = fresh(market, now, self.max_age)

@@ -21,6 +21,14 @@ def fresh(market: Market, now: int, max_age: float) -> BookSeen | None:
     return book if bid is not None and ask is not None and bid < ask else None
 
 
+def bookless(market: Market, now: int, since: int, max_age: float) -> bool:
+    """Whether a market has no books: none has come, though it was waited for since `since` (ms) for `max_age` seconds.
+
+    Of a recording nothing is waited for: what it has before an order it has shown.
+    """
+    return market.book is None and (not market.live or now >= since + max_age * 1000)
+
+
 def best(levels: Levels) -> float | None:
     """The price of the first level that can be one."""
     return next((price for price, size in levels if 0 < price < math.inf and 0 < size < math.inf), None)

@@ -18,7 +18,7 @@ class Iceberg(Algorithm, frozen=True, kw_only=True):
     """Shows a part of the order, post-only at the best price of its own side, and the next part once that has filled.
 
     A part that is outbid moves; where the price runs away the rest is given up. Once its patience is over, the rest goes to the
-    market, or is given up. Where no book has been seen at all, everything goes to the market.
+    market, or is given up. A first book is waited for, for `book_max_age`; where there are none, everything goes to the market.
     """
 
     name = "iceberg"

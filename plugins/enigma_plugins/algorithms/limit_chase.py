@@ -17,7 +17,7 @@ class LimitChase(Algorithm, frozen=True, kw_only=True):
     """Waits post-only at the best bid (an ask, when selling) and moves there again when it is outbid: the maker's fee, no spread.
 
     Where the price runs away the entry is given up. Once its patience is over, the rest goes to the market, or is given up.
-    Where no book has been seen at all, everything goes to the market.
+    A first book is waited for, for `book_max_age`; where there are none, everything goes to the market.
     """
 
     name = "limit_chase"

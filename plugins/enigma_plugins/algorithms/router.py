@@ -12,20 +12,23 @@ from enigma_core.errors import ConfigError
 from enigma_core.hookspecs import hookimpl
 from enigma_core.market import Market
 from enigma_core.parts import Advice, Algorithm, Work
-from enigma_plugins.algorithms._quotes import fresh, slippage
+from enigma_plugins.algorithms._quotes import bookless, fresh, slippage
 from enigma_plugins.algorithms.iceberg import Iceberg
 from enigma_plugins.algorithms.limit_chase import LimitChase
 from enigma_plugins.algorithms.market import ToMarket
 from enigma_plugins.algorithms.twap import Twap
 from enigma_plugins.algorithms.vwap import Vwap
 
+AGAIN = 1_000
+"""ms between two looks for the first book."""
+
 
 class Router(Algorithm, frozen=True, kw_only=True):
     """Walks the book with the whole order: where that costs little it goes to the market, else `limit_chase` or `beyond` work it.
 
     What it would cost is measured from the middle of the book to the mean price. What was begun is gone on with, whatever the
-    book says later. Where a feed has no books there is nothing to choose by, and the order goes to the market; where the book is
-    only late, nobody knows what it would cost, and `beyond` works it.
+    book says later. A first book is waited for, for `book_max_age`. Where a feed has none there is nothing to choose by, and the
+    order goes to the market; where the book is only late, nobody knows what it would cost, and `beyond` works it.
     Raises `ConfigError` unless ``at_market <= at_rest``.
     """
 
@@ -47,7 +50,11 @@ class Router(Algorithm, frozen=True, kw_only=True):
             )
 
     def advise(self, work: Work, market: Market, now: int) -> Advice:
-        return (self._begun(work) if work.pieces else self._chosen(work, market, now)).advise(work, market, now)
+        if work.pieces:
+            return self._begun(work).advise(work, market, now)
+        if market.book is None and not bookless(market, now, work.order.ts, self.book_max_age):
+            return Advice(again=now + AGAIN)
+        return self._chosen(work, market, now).advise(work, market, now)
 
     def _chosen(self, work: Work, market: Market, now: int) -> Algorithm:
         book = fresh(market, now, self.book_max_age)
