@@ -501,7 +501,7 @@ def _near(word: str, known: Iterable[str]) -> str:
 
 
 def _a(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"  # a universe
 
 
 def _snake(name: str) -> str:

@@ -85,7 +85,11 @@ class Checker:
                 if text is not None and not isinstance(value, str) and _converts(text, fields[name].type):
                     typed[name] = text
                     continue
-                self._misfit(at, value, fields[name].type, str(reason))
+                inner = _struct(fields[name].type)
+                if inner is not None and isinstance(value, dict):
+                    self._piecewise(at, value, inner, reason)
+                else:
+                    self._misfit(at, value, fields[name].type, str(reason))
         for name, field in fields.items():
             if field.required and name not in values:
                 self.refuse(f"{path}.{name}", f"is missing; it must be {describe.wanted(field.type)}")
@@ -155,3 +159,11 @@ def _converts(value: Any, kind: Any) -> bool:
     except Exception:  # noqa: BLE001 - only asked whether
         return False
     return True
+
+
+def _struct(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct that settings of this `kind` are; None where they are something else, or may be."""
+    found = msgspec.inspect.type_info(kind)
+    while isinstance(found, msgspec.inspect.Metadata):
+        found = found.type
+    return found.cls if isinstance(found, msgspec.inspect.StructType) else None

@@ -107,7 +107,8 @@ class Public:
                     said = answer.get("msg") or "no reason"
                     raise Declined(f"{self.hosts.futures} declines {target}: {code} {said}", code)
                 else:
-                    fault = f"HTTP {status}" + (f", {code}" if code else ", and no answer in JSON" if not answer else "")
+                    said = f", {answer['msg']}" if answer.get("msg") else ""
+                    fault = f"HTTP {status}" + (f", {code}{said}" if code else ", and no answer in JSON" if not answer else "")
             if attempt < attempts and not self._ended.is_set():
                 self._pause(PAUSE * 2 ** (attempt - 1))
         raise Unanswered(
