@@ -119,7 +119,7 @@ class Comparing:
             trade = self._fills.strays.get(name)
             if trade is not None and trade.symbol == symbol:
                 # it was about what is held beside ours
-                self._fills.done(trade)
+                self._fills.leave(trade)
 
     def _note_beside(self, symbol: str, beside: Beside) -> None:
         known = self._book.external.get(symbol)
@@ -161,8 +161,13 @@ class Comparing:
 
     def agrees(self, symbol: str, there: Iterable[Held]) -> bool:
         """Whether the exchange holds what the book says, and what is known beside it."""
+        ours = self._book.positions.get(symbol)
+        net = any(h.quantity for h in there if h.symbol == symbol)
+        return abs(self.excess(symbol, there)) <= (self._lot(symbol) if ours is not None and net else ZERO)
+
+    def excess(self, symbol: str, there: Iterable[Held]) -> Decimal:
+        """Signed contracts that the exchange holds beyond what the book says, and what is known beside it."""
         position, beside = self._book.positions.get(symbol), self._book.external.get(symbol)
         ours = position.side * position.quantity if position is not None else ZERO
         others = beside.side * beside.quantity if beside is not None else ZERO
-        net = sum((h.side * h.quantity for h in there if h.symbol == symbol), ZERO)
-        return abs(net - ours - others) <= (self._lot(symbol) if position is not None and net else ZERO)
+        return sum((h.side * h.quantity for h in there if h.symbol == symbol), ZERO) - ours - others

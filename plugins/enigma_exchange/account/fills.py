@@ -44,6 +44,8 @@ class Fills:
         """Trades that were dealt with, by key, and when they were made, ms: what is not here any more is in the journal."""
         self.strays: dict[str, Traded] = {}
         """Trades of no order we know, by key, in the order they were read."""
+        self.others: dict[str, Traded] = {}
+        """Strays that were taken for somebody else's: an order that turns up late may claim them."""
 
     def sort(self, trades: Iterable[Traded], owner: Callable[[Traded], Life | None]) -> list[tuple[Life, Traded]]:
         """Trades of our orders that have not been told, oldest first. The others become strays."""
@@ -53,6 +55,9 @@ class Fills:
             if name in self._known:
                 continue
             life = owner(trade)
+            if life is None and name in self.others:
+                continue
+            self.others.pop(name, None)
             if self._recorded("fill", name):
                 self._known[name] = trade.ts
                 self.strays.pop(name, None)
@@ -68,8 +73,14 @@ class Fills:
         return found
 
     def claim(self, owner: Callable[[Traded], Life | None]) -> list[tuple[Life, Traded]]:
-        """Strays whose order has become known since."""
-        return self.sort(list(self.strays.values()), owner) if self.strays else []
+        """Strays, and what was taken for somebody else's, whose order has become known since."""
+        return self.sort([t for t in (*self.strays.values(), *self.others.values()) if owner(t) is not None], owner)
+
+    def leave(self, trade: Traded) -> None:
+        """It is somebody else's, as it seems."""
+        name = key(trade)
+        if self.strays.pop(name, None) is not None:
+            self.others[name] = trade
 
     def done(self, trade: Traded) -> None:
         """It is told, or nobody needs to be."""
@@ -80,6 +91,7 @@ class Fills:
     def forget(self, before: int) -> None:
         """Let go of what was dealt with of before `before` (ms): nobody reads so far back."""
         self._known = {name: ts for name, ts in self._known.items() if ts >= before}
+        self.others = {name: trade for name, trade in self.others.items() if trade.ts >= before}
 
     def is_known(self, trade: Traded) -> bool:
         return key(trade) in self._known

@@ -83,9 +83,13 @@ class Finishing:
         if state is not None:
             await self._looking.found(life, state)
             return
+        if self._looking.weigh(life, there):
+            return
         strays = any(t.symbol == symbol and t.side == order.side for t in shared.fills.strays.values())
         # what somebody else trades meanwhile must not keep it unknown for ever
         long = life.missed(shared.timing.looks, LONG * shared.timing.proof)
+        # but what has filled is not given up before it is left
+        long = long and (life.reduces or life.lagging is None)
         if (strays or not shared.comparing.agrees(symbol, there)) and not long:
             # a look has missed it once more
             life.misses.append(shared.now())
@@ -94,6 +98,9 @@ class Finishing:
             return
         if was == "working":
             await self.end(life, "cancelled", life.called_off or "it is gone from the exchange")
+            if life.guessed and life.state == "over":
+                # it is looked for all the same
+                life.state = "absent"
             return
         shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=symbol, state="not_placed", reason="proven to be absent"))
         life.doubtful = False

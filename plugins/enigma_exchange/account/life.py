@@ -68,6 +68,10 @@ class Life:
         """A stop (or a target) that waits for its trigger."""
         self.seen = False
         """A look has found it at the exchange."""
+        self.grown = 0
+        """So many looks in a row have shown that the position has grown by its size."""
+        self.guessed = False
+        """That it has filled was taken from the position alone: nothing at the exchange shows the order."""
         self.exists = False
         """The exchange has said that an order of this id exists."""
         self.refused = ""
@@ -261,7 +265,10 @@ class Life:
             self.moved = now
         self.state, self.seen, self.refused, self.doubtful = "working", True, "", False
         self.venue_id = state.venue_id or self.venue_id
-        self.venue_filled = max(self.venue_filled, state.filled)
+        self.venue_filled = state.filled if self.guessed else max(self.venue_filled, state.filled)
+        if self.guessed and self.venue_filled <= self.filled:
+            self.lagging = None
+        self.guessed = False
         self.open, self.waits = state.open, state.stop
         self.misses.clear()
         if self.venue_filled > self.filled:
@@ -270,6 +277,13 @@ class Life:
             self.due = now + backoff(0)
         else:
             self.due = now + self.timing.in_flight if self.in_flight or not self.open else math.inf
+
+    def guess(self, now: float) -> None:
+        """Nothing shows it, and the position has grown by exactly its size."""
+        self.state, self.open, self.guessed = "working", False, True
+        self.venue_filled = self.order.quantity
+        self.lagging = now - self.timing.protect
+        self.due = now + self.timing.in_flight
 
     def fill(self, quantity: Decimal, now: float) -> None:
         self.filled += quantity

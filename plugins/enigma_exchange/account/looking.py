@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+from collections.abc import Iterable
+from decimal import Decimal
 
 from enigma_core.chance import maybe
 from enigma_core.model import OrderSeen, Purpose
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.settling import Settling
 from enigma_exchange.account.shared import Shared
-from enigma_exchange.port import Absent, ExchangeError, OrderState, Throttled
+from enigma_exchange.port import Absent, ExchangeError, Held, OrderState, Throttled
+
+log = logging.getLogger(__name__)
+
+GROWN = 2
+"""So many looks at positions must show that one has grown by the size of an order that nobody finds."""
+
+SEEK = 15.0
+"""Seconds between two looks for an order that was proven to be absent."""
 
 
 class Looking:
@@ -138,6 +149,44 @@ class Looking:
 
     # positions
 
+    def weigh(self, life: Life, held: Iterable[Held]) -> bool:
+        """Whether an entry that no look finds has filled all the same: its position has grown by exactly its size, twice, and no
+        trade says that somebody else did it. Then what it bought is left, as where fills are not shown."""
+        shared, order = self._shared, life.order
+        if life.state != "unknown" or life.reduces or not life.misses:
+            return False
+        if any(x is not life and not x.reduces and x.unsettled for x in self._lives.working(order.symbol)):
+            return False
+        strays = sum((t.side * t.quantity for t in shared.fills.strays.values() if t.symbol == order.symbol), Decimal(0))
+        if (shared.comparing.excess(order.symbol, held) - strays) * order.side != life.left:
+            life.grown = 0
+            return False
+        life.grown += 1
+        if life.grown < GROWN or shared.now() - life.moved <= shared.timing.protect:
+            shared.again(1.0)
+            return False
+        reason = f"no look finds it, and the position has grown by its {life.left} contracts"
+        log.error("%s: order %s: %s", order.symbol, order.id, reason)
+        life.guess(shared.now())
+        shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="working", reason=reason))
+        shared.wake(life)
+        return True
+
+    async def _seek(self) -> None:
+        """Orders that were proven to be absent, where something is held or has traded that might be theirs: are they there after
+        all?"""
+        shared, now = self._shared, self._shared.now()
+        odd = {(e.symbol, e.side) for e in self._book.external.values()}
+        odd |= {(t.symbol, t.side) for t in shared.fills.strays.values()}
+        for life in [x for x in self._lives if x.state == "absent" and (x.order.symbol, x.order.side) in odd and now >= x.due]:
+            life.due = now + SEEK
+            try:
+                state = await shared.asking.look(shared.api.find(life.order.symbol, life.client_id, stop=life.is_stop))
+            except ExchangeError:
+                continue
+            if life.state == "absent":
+                self._see(life, state, now)
+
     async def positions(self) -> None:
         """Compare what is held with the book."""
         shared = self._shared
@@ -146,6 +195,9 @@ class Looking:
         if maybe("account: the list of positions is old"):
             await asyncio.sleep(0.3)
         await self._settling.read()
+        for life in self._lives.working():
+            self.weigh(life, held)
+        await self._seek()
 
         def moving(symbol: str) -> bool:
             changed = shared.touched.get(symbol, 0) != before.get(symbol, 0)

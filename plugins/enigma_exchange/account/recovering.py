@@ -52,7 +52,7 @@ class Recovering:
             if order.id in lives or order.id.startswith("x-"):
                 continue
             life = lives.add(order)
-            life.state, life.doubtful, life.sent_ts = "unknown", True, order.ts
+            life.state, life.doubtful, life.sent_ts, life.moved = "unknown", True, order.ts, shared.now()
             if (working := book.orders.get(order.id)) is not None:
                 life.filled = working.filled
             else:

@@ -22,6 +22,10 @@ SLOW = 1.0
 """Seconds that fills are waited for before they are asked for a second time, beside."""
 
 
+LATE = 900_000
+"""How long (ms) after it was sent fills of an order that was proven to be absent are looked for."""
+
+
 class Settling:
     """Fills of one account."""
 
@@ -61,6 +65,10 @@ class Settling:
         for life in self._lives.working():
             if life.lagging is not None or life.state == "unknown":
                 since = min(since, (life.sent_ts or life.order.ts) - 10_000)
+        for life in self._lives:
+            # its fills may be shown long after everything else has missed it
+            if life.state == "absent" and 0 < now - life.sent_ts <= LATE:
+                since = min(since, life.sent_ts - 10_000)
         try:
             # a position's protection may wait for it
             trades = await shared.asking.soonest(lambda: shared.api.fills(since), SLOW)
