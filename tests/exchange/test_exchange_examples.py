@@ -69,6 +69,42 @@ def differences(shown: Any, given: Any, where: str) -> list[str]:
     return []
 
 
+def documented() -> dict[str, Any]:
+    """What is asked without a body, by method and path, as the documents describe it."""
+    found = {}
+    for part in ("fundingfees", "market", "order", "positions"):
+        file = DATA.parent / f"openapi-futures-{part}.json"
+        paths = json.loads(file.read_text())["paths"] if file.is_file() else {}
+        found |= {f"GET {path}": told["get"] for path, told in paths.items() if "get" in told}
+    return found
+
+
+DOCUMENTED = documented()
+TYPES = {"string": "text", "integer": "number", "number": "number", "boolean": "flag", "array": "list", "object": "object"}
+
+
+def lapses(schema: dict[str, Any], given: Any, where: str) -> list[str]:
+    """What of `given` is not as the documents have it. Their own examples have nulls where they promise a value."""
+    if given is None:
+        return []
+    wanted = schema.get("type")
+    if wanted in TYPES and kind(given) != TYPES[wanted]:
+        return [f"{where}: {kind(given)} in the place of {wanted}"]
+    if wanted == "integer" and given != int(given):
+        return [f"{where}: {given} is not whole"]
+    if "enum" in schema and given not in schema["enum"]:
+        return [f"{where}: {given!r} is none of {schema['enum']}"]
+    found = []
+    if isinstance(given, dict):
+        found += [f"{where}.{name} is missing" for name in schema.get("required", []) if name not in given]
+        for name, inner in schema.get("properties", {}).items():
+            found += lapses(inner, given.get(name), f"{where}.{name}")
+    if isinstance(given, list):
+        for each in given:
+            found += lapses(schema.get("items", {}), each, f"{where}[]")
+    return found
+
+
 class Busy(Local):
     """One whose account has something of everything."""
 
@@ -148,6 +184,24 @@ def test_requests_of_the_examples_are_taken_and_answered_in_their_shape(name: st
     assert reply.code == "200000", reply
     given = json.loads(reply.body())["data"]
     assert differences(answer_of(example), given, name) == []
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTED))
+def test_answers_have_every_field_that_the_documents_promise_of_its_type_and_among_its_words(name: str) -> None:
+    there = Busy()
+    method, path = name.split()
+    told = DOCUMENTED[name]
+    query = there.query([[p["name"], p.get("required", False), p["in"]] for p in told.get("parameters", [])])
+    if path.endswith(("index/query", "interest/query", "premium/query")):
+        query["symbol"] = {"index": ".KXBTUSDT", "interest": ".XBTINT8H", "premium": ".XBTUSDTMPI"}[path.split("/")[3]]
+    if name == "GET /api/v1/orders":
+        query["status"] = "active"
+    if path in ("/api/v1/kline/query", "/api/v1/contract/funding-rates"):
+        query |= {"from": 0, "to": there.now}
+    reply = there.ask(method, there.values(path), query)
+    assert reply.code == "200000", reply
+    schema = told["responses"]["200"]["content"]["application/json"]["schema"]["properties"]["data"]
+    assert lapses(schema, json.loads(reply.body())["data"], name) == []
 
 
 @pytest.mark.parametrize("name", FRAMES)
