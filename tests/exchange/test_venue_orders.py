@@ -169,6 +169,16 @@ def test_x08_a_fill_that_comes_before_the_answer_is_applied_once() -> None:
     live(scene)
 
 
+def test_x15_a_stop_waits_for_no_answer_about_fills() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        desk.exchange.next("fills", "slow")
+        desk.enter()
+        assert await desk.until(lambda: BTC in desk.book.positions and not desk.venue.protection.since, 2.5) < 2.5
+
+    live(scene)
+
+
 def test_x09_a_cancel_that_a_fill_was_faster_than_cancels_nothing() -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()
