@@ -443,6 +443,19 @@ def test_x32_looks_that_show_nothing_and_no_fill_to_say_why_block_and_flatten_no
     live(scene)
 
 
+def test_x32_a_first_balance_that_is_shown_as_nothing_is_not_what_an_account_begins_with() -> None:
+    async def scene() -> None:
+        desk = LiveDesk()
+        real, desk.exchange.wallet = desk.exchange.wallet, Decimal(0)
+        await desk.start(ready=False)
+        await desk.until(lambda: desk.exchange.sent("balance"))
+        desk.exchange.wallet = real
+        await asyncio.sleep(200)
+        assert [(t.id, t.amount) for t in desk.of(Transferred)] == [("opening", real)]
+
+    live(scene)
+
+
 def test_x32_a_balance_that_is_shown_as_nothing_once_is_not_believed() -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()

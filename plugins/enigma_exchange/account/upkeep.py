@@ -200,7 +200,8 @@ class Upkeep:
             await fills()
         residual = money(balance.wallet) - self._book.cash
         if not (quiet and calm()) or abs(residual) < DUST:
-            self.opened = self.opened or (quiet and abs(residual) < DUST)
+            # a balance of nothing may be an answer without one
+            self.opened = self.opened or bool(quiet and abs(residual) < DUST and self._book.cash)
             self.residual = None
         elif self.residual is None or abs(residual - self.residual) >= DUST or maybe("upkeep: money is counted once more"):
             self.residual = residual
