@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from bench_alerts import alerts
 from bench_history import w1, w2, w3
+from bench_hundred import hundred
 from bench_live import live, scan
 from bench_live_order import live_order
 from bench_order import order
@@ -18,7 +19,7 @@ from bench_process import help_, process
 from bench_screener import screener
 from measuring import Finding, machine
 
-BENCHMARKS: dict[str, Callable[[bool], Finding]] = {
+BENCHMARKS: dict[str, Callable[..., Finding]] = {
     "w1": w1,
     "w2": w2,
     "w3": w3,
@@ -30,7 +31,11 @@ BENCHMARKS: dict[str, Callable[[bool], Finding]] = {
     "alerts": alerts,
     "order": order,
     "live_order": live_order,
+    "hundred": hundred,
 }
+
+LASTING = ("alerts", "hundred")
+"""Those that go on for a time which may be chosen."""
 
 
 def main() -> None:
@@ -42,7 +47,7 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME", help="measure only this; repeatable")
     parser.add_argument("--quick", action="store_true", help="a fraction of the work, to see that it runs; its figures mean little")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long alerts are sent, where a minute is too much")
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long alerts are sent, and markets followed")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     options = parser.parse_args()
     found = []
@@ -52,7 +57,7 @@ def main() -> None:
         if options.only and name not in options.only:
             continue
         began = time.perf_counter()
-        found.append(alerts(options.quick, options.seconds) if name == "alerts" else measure(options.quick))
+        found.append(measure(options.quick, options.seconds) if name in LASTING else measure(options.quick))
         if not options.json:
             show(found[-1], time.perf_counter() - began)
     if options.json:

@@ -54,6 +54,20 @@ def test_quick_benchmarks_run_and_state_their_goals(tmp_path: Path) -> None:
     assert found["scan"]["figures"]["timeframes"] == 6
 
 
+def test_what_a_followed_market_told_is_read_with_what_came_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    hundred = importlib.import_module("bench_hundred")
+    bar = [60_000, 120_000, 1.0, 2.0, 0.5, 1.5, 7.0]
+    late = [0, 60_000, 1.0, 1.0, 1.0, 1.0, 0.0]
+    lines = [[60_000, 90_000.0, 0.5, {"A": late}], [120_000, 120_900.0, 1.0, {"A": bar}], [120_000, 121_000.0, 1.1, {"A": bar}]]
+    (tmp_path / "bars").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    told = hundred.read(tmp_path / "bars", 120_000)
+    assert told.bars == {"A": {0: (1.0, 1.0, 1.0, 1.0, 0.0), 60_000: (1.0, 2.0, 0.5, 1.5, 7.0)}}
+    assert told.twice == 1
+    assert told.delays == [0.9, 1.0]
+    assert told.spent == [(120.9, 1.0), (121.0, 1.1)]
+
+
 def test_unknown_benchmark_is_refused_by_name(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS), "--only", "speed"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
