@@ -9,11 +9,13 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import msgspec
 import pytest
 from test_venue_wire import Kucoin, kucoin
 
 from enigma_core.errors import ConfigError
 from enigma_core.secrecy import redacted
+from enigma_exchange.account import Timing
 from enigma_exchange.wire.clients import Credentials, milliseconds
 from enigma_exchange.wire.credentials import NAMES, credentials
 from enigma_plugins.executors.ccxt import Ccxt, _aside
@@ -115,6 +117,24 @@ def test_a_key_comes_from_settings_the_environment_or_private_files(tmp_path: Pa
         path.chmod(0o600)
         environment[f"{NAMES[name]}_FILE"] = str(path)
     assert credentials({}, environment) == Credentials(**GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("protect", 61),
+        ("stall", 3_600),
+        ("orders", 61),
+        ("positions", 0),
+        ("fresh", 601),
+        ("proof", 1),
+        ("overlap", 1),
+        ("looks", 1),
+    ],
+)
+def test_an_account_cannot_be_so_patient_that_a_position_is_left_alone(setting: str, value: float) -> None:
+    with pytest.raises(msgspec.ValidationError, match=setting):
+        msgspec.convert({setting: value}, Timing)
 
 
 def test_a_missing_key_is_told_with_where_to_put_it() -> None:
