@@ -121,6 +121,7 @@ class Reader:
             "working_orders": len(book.orders),
             "unknown_orders": self._unknown(),
             "external": sorted(book.external),
+            "blocked": self._blocked(),
             "trades": book.trades,
             "decisions": self._count("decision"),
             "alerts": self._alerts(),
@@ -129,6 +130,14 @@ class Reader:
             "database": str(self.path),
             "held": held,
         }
+
+    def _blocked(self) -> list[dict[str, str]]:
+        """Why the newest run takes no entries, by symbol ("" for all of them)."""
+        causes: dict[tuple[str, str], str] = {}
+        since = "SELECT coalesce(max(seq), 0) FROM event WHERE kind = 'started'"
+        for blocked in self._events("blocked", f"WHERE kind = 'blocked' AND seq > ({since}) ORDER BY seq"):
+            causes[blocked.symbol, blocked.by] = blocked.reason
+        return [{"symbol": symbol, "reason": reason} for (symbol, _), reason in causes.items() if reason]
 
     def recorded(self, kind: str, name: str) -> bool:
         """Whether a record of `kind` and id `name` is written down."""

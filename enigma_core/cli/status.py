@@ -45,12 +45,14 @@ def _show(s: dict[str, Any], path: Path) -> None:
         "state": (state, "green" if s["state"] == "ACTIVE" else "bold yellow"),
         "run": f"goes on in process {s['process']}" if s["process"] else "none at present",
         "market": s["market"],
+        **({"entries": (_blocked(s["blocked"]), "yellow")} if s["process"] and s["blocked"] else {}),
+        **({"held by others": ", ".join(s["external"])} if s["external"] else {}),
         "equity": (display.amount(s["equity"]), "bold"),
         "cash": display.amount(s["cash"]),
         "today": (display.gain(day), display.colour(day)),
         "losses in a row": str(s["losses_in_row"]),
         "open positions": str(s["open_positions"]),
-        "working orders": str(s["working_orders"]),
+        "working orders": str(s["working_orders"]) + (f", {s['unknown_orders']} unclear" if s["unknown_orders"] else ""),
         "trades": str(s["trades"]),
         "decisions": str(s["decisions"]),
         "alerts": str(s["alerts"]),
@@ -63,6 +65,10 @@ def _show(s: dict[str, Any], path: Path) -> None:
         out.print(
             display.grid("Open positions", heading, [_held(p, display, report) for p in s["held"]], ("since", "leverage", "stop"))
         )
+
+
+def _blocked(blocked: list[dict[str, str]]) -> str:
+    return "; ".join(f"none in {b['symbol']}: {b['reason']}" if b["symbol"] else f"none: {b['reason']}" for b in blocked)
 
 
 def _held(p: dict[str, Any], display: Any, report: Any) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ import pytest
 from enigma_core import database
 from enigma_core.errors import HomeError
 from enigma_core.journal import Journal
-from enigma_core.model import StateSet
+from enigma_core.model import Blocked, StateSet
 from enigma_core.reading import Reader, fold, journal_path
 from ledger import SYMBOL, decision, entry, fill, marked, started, stop, stopped_out, trade
 
@@ -60,6 +60,19 @@ def test_a_halt_is_shown_with_its_reason(journal: Journal) -> None:
     with Reader(path) as reader:
         s = reader.status()
     assert (s["state"], s["halted"], s["reason"]) == ("HALTED", True, "by hand")
+
+
+def test_why_nothing_is_entered_is_shown_until_it_is_over_or_another_run_begins(journal: Journal) -> None:
+    def blocked(symbol: str, reason: str, by: str = "venue") -> Blocked:
+        return Blocked(ts=3, symbol=symbol, reason=reason, by=by)
+
+    told = [blocked("", "no answer"), blocked(SYMBOL, "paused"), blocked("", "no price", "pulse"), blocked("", "")]
+    path = write(journal, [started()], told)
+    with Reader(path) as reader:
+        assert reader.status()["blocked"] == [{"symbol": SYMBOL, "reason": "paused"}, {"symbol": "", "reason": "no price"}]
+    write(journal, [started()])
+    with Reader(path) as reader:
+        assert reader.status()["blocked"] == []
 
 
 def test_the_account_begins_with_the_first_start_and_knows_the_instruments_of_all() -> None:

@@ -19,10 +19,13 @@ from litestar.exceptions import HTTPException
 from apis import MARKUP, TREE, Api, Client, TradedDesk, running
 from desk import BTC
 from enigma_core.errors import Busy, HomeError
-from enigma_core.model import Decision, StateSet, StreakReset
+from enigma_core.model import Blocked, Decision, ExternalSeen, StateSet, StreakReset
 from enigma_core.parts import Feed
 from enigma_webhooks.api.account import thinned
 from enigma_webhooks.api.ledger import Ledger, Reads
+
+
+ETH = "ETH/USDT:USDT"
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +71,16 @@ def test_of_an_exit_no_more_is_left_than_is_held(tmp_path: Path) -> None:
         known = {o["id"]: (o["state"], o["left"]) for o in got(client, "/orders", state="all")["items"]}
         assert known.pop(order["id"]) == ("working", "7")
         assert set(known.values()) == {("filled", "0")}
+
+
+def test_what_the_venue_blocks_and_what_others_hold_is_told(tmp_path: Path) -> None:
+    desk = TradedDesk(tmp_path)
+    with running(Api(desk)) as client:
+        assert (got(client, "/risk")["blocked"], got(client, "/portfolio")["external"]) == ([], [])
+        desk.account.apply(Blocked(ts=1, symbol=ETH, reason="paused"))
+        desk.account.apply(ExternalSeen(ts=1, symbol=ETH, side=1, quantity=Decimal(5), price=Decimal(3_000), margin=Decimal(30)))
+        assert got(client, "/risk")["blocked"] == [{"symbol": ETH, "reason": "paused"}]
+        assert got(client, "/portfolio")["external"] == [ETH]
 
 
 @pytest.mark.parametrize(("path", "more"), [("/orders", {"state": "all"}), ("/decisions", {}), ("/trades", {}), ("/alerts", {})])

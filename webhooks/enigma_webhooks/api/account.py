@@ -106,7 +106,8 @@ class Slots(Shape, frozen=True, kw_only=True):
 
 
 class Portfolio(Shape, frozen=True, kw_only=True):
-    """``cash + unrealised = equity``. `day` is what the risk day has brought so far; it ends at `day_end`."""
+    """``cash + unrealised = equity``. `day` is what the risk day has brought so far; it ends at `day_end`. `external` are symbols
+    in which somebody else holds a position on the account."""
 
     mode: str
     ts: Moment
@@ -124,6 +125,7 @@ class Portfolio(Shape, frozen=True, kw_only=True):
     state_reason: str
     open_positions: int
     working_orders: int
+    external: list[str]
     trades: int
     alerts_waiting: int
 
@@ -290,6 +292,7 @@ def portfolio_of(desk: Desk) -> Portfolio:
         state_reason=book.state_reason,
         open_positions=len(book.positions),
         working_orders=len(book.orders),
+        external=sorted(book.external),
         trades=book.trades,
         alerts_waiting=desk.waiting,
     )

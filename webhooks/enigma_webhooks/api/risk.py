@@ -29,6 +29,13 @@ class Governor(Shape, frozen=True, kw_only=True):
     entries_per_day: int
 
 
+class Block(Shape, frozen=True, kw_only=True):
+    """Why the venue takes no entries now, in `symbol`, or in any where that is empty."""
+
+    symbol: str
+    reason: str
+
+
 class Risk(Shape, frozen=True, kw_only=True):
     """How risk stands. `limits` has every gate of the account with its limit, as a person reads it."""
 
@@ -42,6 +49,7 @@ class Risk(Shape, frozen=True, kw_only=True):
     drawdown: Drawdown
     breaker: Breaker
     slots: Slots
+    blocked: list[Block]
     limits: dict[str, str]
     governor: Governor
 
@@ -126,6 +134,7 @@ def _risk(desk: Desk) -> Risk:
         drawdown=drawdown(desk),
         breaker=breaker(desk),
         slots=slots(desk),
+        blocked=[Block(symbol=symbol, reason=reason) for (symbol, _), reason in book.blocks.items()],
         limits=limits(desk.plan.account_gates),
         governor=Governor(
             entries_per_minute_symbol=rule.entries_per_minute_symbol,
