@@ -24,7 +24,6 @@ from enigma_core.parts import Feed
 from enigma_webhooks.api.account import thinned
 from enigma_webhooks.api.ledger import Ledger, Reads
 
-
 ETH = "ETH/USDT:USDT"
 
 
