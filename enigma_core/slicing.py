@@ -278,7 +278,7 @@ class Slicer:
         """Have algorithms asked whose time has come; `now` in ms. Cheap while nothing is worked."""
         self._now = max(self._now, now)
         for name, job in self._jobs.items():
-            if self._due(job) or (job.shut is None and self._account.blocked(job.order.symbol)):
+            if self._due(job):
                 self._stirred[name] = None
         if self._stirred or self._told:
             yield from self.answers()
@@ -286,8 +286,8 @@ class Slicer:
     @property
     def due(self) -> int | None:
         """When `tick` is next needed, ms; None while nothing waits for a moment."""
-        times = [job.again for job in self._jobs.values() if job.again is not None]
-        return min(times, default=None)
+        times = [self._now if self._shuts(job) else job.again for job in self._jobs.values()]
+        return min((time for time in times if time is not None), default=None)
 
     def hear(self, reports: Sequence[Report | Command]) -> list[Report | Command]:
         """What a remote venue tells, in the words of the engine: slices' fills are their entries'. Anything else stays as it is."""
@@ -347,7 +347,11 @@ class Slicer:
             self._give_up(job, f"{job.rejected} slices were rejected: {ended.reason}")
 
     def _due(self, job: Job) -> bool:
-        return job.again is not None and job.again <= self._now
+        return self._shuts(job) or (job.again is not None and job.again <= self._now)
+
+    def _shuts(self, job: Job) -> bool:
+        """The venue has just stopped taking entries: what waits at a price has to hear of it, though its market is silent."""
+        return job.shut is None and not job.over and bool(self._account.blocked(job.order.symbol))
 
     def _go_on(self, job: Job) -> Iterator[Report]:
         """Ask about `job`, and do what is answered; end it when nothing more comes."""

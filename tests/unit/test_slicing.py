@@ -356,8 +356,11 @@ def test_x14_what_waits_at_a_price_is_called_back_while_the_venue_takes_no_entri
     at.enter()
     at.tick(START + 100)
     at.book.apply(Blocked(ts=START, symbol=BTC, reason="its stream is silent"))
-    # nobody stirs it but the clock
+    # nobody stirs it but the clock, which looks at what is due
+    assert at.slicer.due is not None
+    assert at.slicer.due <= START + 1_000
     at.tick(START + 1_000)
+    assert at.slicer.due == START + 1_000 + PAUSE
     at.tick(START + 1_000 + BLIND - 1)
     assert not at.venue.cancels
     at.tick(START + 1_000 + BLIND)
