@@ -40,7 +40,7 @@ class Order(msgspec.Struct, kw_only=True):
     remark: str | None = None
     mode: str = "ISOLATED"
     hold: Decimal = ZERO
-    """Margin that is kept for what has not filled yet."""
+    """Margin and fees that are kept for what has not filled yet."""
     updated: int = 0
     ended: int | None = None
     active: bool = True

@@ -78,9 +78,9 @@ class Trading:
         kept = held.cost if held.size * order.side > 0 else ZERO
         if kept + value > level.most:
             raise Refusal("300005", f"{order.symbol} risk limit exceeded: {plain(level.most)} is the most of this level.")
-        hold = money(value / order.leverage)
-        needed = hold + money(value * tape.contract.taker * 2)
-        if needed > self.account.available:
+        # with the fees of opening and of closing what it opens
+        hold = money(value / order.leverage) + money(value * tape.contract.taker * 2)
+        if hold > self.account.available:
             raise Refusal("300003", "Balance insufficient. The order would cost more than is available.")
         order.hold = hold
 
