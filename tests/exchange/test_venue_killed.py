@@ -145,7 +145,8 @@ def test_s02_s03_s04_killed_before_an_answer_and_before_a_fill_is_known_it_comes
     home.mkdir(mode=0o700)
     btc, eth = CODES
     with trading(home, exchange) as process:
-        # done there at once, and answered long after the end of who asked
+        # done there at once, and answered long after the end of who asked, who is told of nothing
+        exchange.press("stall", public=False)
         exchange.press("latency", ms=20_000, path="/api/v1/orders")
         buy(home, "first", btc)
         until(lambda: held(exchange, btc), process, home)
