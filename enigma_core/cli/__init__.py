@@ -122,6 +122,10 @@ class Root(click.RichGroup):
         except (click.ClickException, Exit, click.Abort, EOFError):
             raise
         except Exception as error:  # noqa: BLE001 - the last door before the person: it becomes a sentence
+            if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+                # Python wraps what a class body in the middle of its import raises, Ctrl-C too
+                click.echo(err=True)
+                raise Exit(130) from None
             trouble.defect(error, verbose=bool(ctx.params.get("verbose")))
             raise Exit(1) from None
 

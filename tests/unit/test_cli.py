@@ -163,10 +163,13 @@ def test_a_defect_says_so_and_leaves_its_traceback_in_the_runs_folder(
 
 
 def test_an_interrupt_exits_with_130_and_without_a_word(failing: dict[str, BaseException]) -> None:
-    failing["error"] = KeyboardInterrupt()
-    result = CliRunner().invoke(cli.root, ["fail"])
-    assert result.exit_code == 130
-    assert result.output.strip() == ""
+    wrapped = RuntimeError("Error calling __set_name__ on 'Entry' instance")
+    wrapped.__cause__ = KeyboardInterrupt()
+    for error in (KeyboardInterrupt(), wrapped):
+        failing["error"] = error
+        result = CliRunner().invoke(cli.root, ["fail"])
+        assert result.exit_code == 130
+        assert result.output.strip() == ""
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:
