@@ -282,7 +282,8 @@ def ready(thing: Any) -> Any:
         case float():
             return _number(thing)
         case msgspec.Struct():
-            return {name: ready(getattr(thing, name)) for name in thing.__struct_fields__}
+            names = zip(thing.__struct_fields__, thing.__struct_encode_fields__, strict=True)
+            return {told: ready(getattr(thing, name)) for name, told in names}
         case dict():
             return {str(key): ready(value) for key, value in thing.items()}
         case list() | tuple():

@@ -35,6 +35,7 @@ class Standing:
         self.account = account or Book(plan.account.equity, instruments)
         self.watch: Streamed | Rewound = watch(self.feed, plan, self.listings)
         self._look = Look(plan, instruments)
+        self._bounds = None if named else bounds
         self._following: asyncio.Task[None] | None = None
 
     async def open(self, tell: Callable[[int, int], None] | None = None) -> None:
@@ -61,7 +62,7 @@ class Standing:
             evaluation = self.watch.evaluation(listing.symbol, now)
             if evaluation is not None and (one := self._look(evaluation, listing, self.account, now)) is not None:
                 found.append(one)
-        return ranked(found, now, len(self.listings), time.perf_counter() - began)
+        return ranked(found, now, len(self.listings), time.perf_counter() - began, self._bounds)
 
     async def close(self) -> None:
         if self._following is not None:

@@ -33,6 +33,10 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     max_spread: float = 0.001
     quote: str = "USDT"
 
+    def admits(self, turnover: float | None, spread: float | None) -> bool:
+        """Whether a market of this turnover and spread is looked at. What is not known (None, NaN) keeps nobody out."""
+        return not (turnover is not None and turnover < self.min_turnover) and not (spread is not None and spread > self.max_spread)
+
 
 def universe(listings: Iterable[Listing], bounds: Bounds) -> tuple[Listing, ...]:
     """The listings within `bounds`, the most traded first, those of unknown turnover last as they came.
@@ -44,8 +48,7 @@ def universe(listings: Iterable[Listing], bounds: Bounds) -> tuple[Listing, ...]
         for listing in listings
         if listing.active
         and listing.symbol.endswith(f"/{bounds.quote}:{bounds.quote}")
-        and not listing.turnover < bounds.min_turnover
-        and not listing.spread > bounds.max_spread
+        and bounds.admits(listing.turnover, listing.spread)
     ]
     once = {listing.symbol: listing for listing in fit}.values()
     return tuple(sorted(once, key=lambda listing: -_known(listing.turnover, -1.0))[: bounds.most])
@@ -78,7 +81,7 @@ class Opportunity(msgspec.Struct, frozen=True, kw_only=True):
     rank: float
     side: str
     score: float
-    klass: Class
+    klass: Class = msgspec.field(name="class")
     confidence: float
     agreeing: int
     voting: int
@@ -121,12 +124,13 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, opportunities=best, cooling=cooling[:count])
 
 
-def ranked(found: Sequence[Opportunity], ts: int, looked_at: int, took: float = 0.0) -> Scan:
-    """What was found as a `Scan`: by rank, equal ones by symbol."""
-    ordered = sorted(found, key=lambda one: (-one.rank, one.symbol))
+def ranked(found: Sequence[Opportunity], ts: int, looked_at: int, took: float = 0.0, bounds: Bounds | None = None) -> Scan:
+    """What was found as a `Scan`: by rank, equal ones by symbol. Who has left the `bounds` since it was listed is out of it."""
+    within = [one for one in found if bounds is None or bounds.admits(one.turnover, one.spread)]
+    ordered = sorted(within, key=lambda one: (-one.rank, one.symbol))
     return Scan(
         ts=ts,
-        universe=looked_at,
+        universe=looked_at - (len(found) - len(within)),
         unscored=looked_at - len(found),
         opportunities=tuple(one for one in ordered if one.cooldown_until is None),
         cooling=tuple(one for one in ordered if one.cooldown_until is not None),

@@ -106,7 +106,7 @@ class Screener(Service, frozen=True, kw_only=True, dict=True):
                     continue
                 await beside.catch_up(now)
                 board = self.board
-                board.scan = await _scan(look, listings, beside, desk, now)
+                board.scan = await _scan(look, listings, beside, desk, now, self.bounds)
                 board.waiting, board.left_out, board.trouble = beside.waiting, beside.left_out, ""
                 await asyncio.wait({following}, timeout=self.every)
         finally:
@@ -133,7 +133,7 @@ class ScreenerUniverse(Universe, frozen=True, kw_only=True):
         return scanned(plan, bounds, self.top, since, tell)
 
 
-async def _scan(look: Look, listings: Sequence[Listing], beside: Streamed | Rewound, desk: Desk, now: int) -> Scan:
+async def _scan(look: Look, listings: Sequence[Listing], beside: Streamed | Rewound, desk: Desk, now: int, bounds: Bounds) -> Scan:
     """Everything once; the run has its turn between two markets."""
     began = time.perf_counter()
     found: list[Opportunity] = []
@@ -143,7 +143,7 @@ async def _scan(look: Look, listings: Sequence[Listing], beside: Streamed | Rewo
         if evaluation is not None and (one := look(evaluation, listing, desk.account, now)) is not None:
             found.append(one)
         await asyncio.sleep(0)
-    return ranked(found, now, len(listings), time.perf_counter() - began)
+    return ranked(found, now, len(listings), time.perf_counter() - began, bounds)
 
 
 def screener_of(plan: Plan) -> Screener | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,6 +137,19 @@ def test_of_more_markets_the_most_traded_are_taken_each_once() -> None:
 def test_what_is_not_known_of_a_market_leaves_it_in_behind_those_that_are_known() -> None:
     found = universe([listing("X", NAN, NAN), listing("Y", NAN, NAN), listing("A", 6e6)], Bounds())
     assert [one.symbol for one in found] == ["A/USDT:USDT", "X/USDT:USDT", "Y/USDT:USDT"]
+
+
+def test_who_has_left_the_bounds_since_it_was_listed_is_out_of_the_scan() -> None:
+    bounds = Bounds(min_turnover=5e6, max_spread=0.001)
+    markets = {"A": (6e6, 0.001), "B": (6e6, 0.0011), "C": (4.9e6, 0.0005), "D": (None, None)}
+    found = [
+        msgspec.structs.replace(opportunity(symbol, 100.0), turnover=turnover, spread=spread)
+        for symbol, (turnover, spread) in markets.items()
+    ]
+    scan = ranked(found, 1, 6, bounds=bounds)
+    assert [one.symbol for one in scan.opportunities] == ["A", "D"]
+    assert (scan.universe, scan.unscored) == (4, 2)
+    assert len(ranked(found, 1, 6).opportunities) == 4
 
 
 def test_a_scan_is_in_order_of_rank_and_those_on_cooldown_stand_apart() -> None:

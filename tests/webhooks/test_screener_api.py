@@ -52,7 +52,7 @@ def test_the_newest_scan_is_answered_the_best_first(tmp_path: Path) -> None:
         assert (told["ts"], told["age"], told["universe"], told["unscored"]) == (made.now(), 0, 5, 3)
         assert [one["symbol"] for one in told["opportunities"]] == [BTC]
         best = told["opportunities"][0]
-        assert (best["held"], best["spread"], best["turnover"], best["klass"]) == (True, None, 6e6, "STRONG_BUY")
+        assert (best["held"], best["spread"], best["turnover"], best["class"]) == (True, None, 6e6, "STRONG_BUY")
         assert len(client.get("/api/v1/screener/scan", params={"top": 5}).json()["opportunities"]) == 2
         assert client.get("/api/v1/screener/scan", params={"top": 0}).status_code == 400
         service.board.trouble = "the exchange does not answer"
