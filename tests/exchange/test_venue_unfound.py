@@ -19,10 +19,13 @@ async def unfound(lag: float, fills_lag: float) -> LiveDesk:
     return desk
 
 
+@pytest.mark.parametrize("answered", [False, True])
 @pytest.mark.parametrize(("lag", "fills_lag"), [(20, 20), (100, 100), (300, 250)])
-def test_x02_a_position_that_has_grown_by_an_order_nobody_finds_is_left(lag: float, fills_lag: float) -> None:
+def test_x02_a_position_that_has_grown_by_an_order_nobody_finds_is_left(lag: float, fills_lag: float, answered: bool) -> None:
     async def scene() -> None:
         desk = await unfound(lag, fills_lag)
+        if answered:
+            desk.exchange.script.clear()
         desk.enter()
         await desk.until(lambda: desk.exchange.net() == 24, 5)
         naked = await desk.until(lambda: desk.exchange.net() == 0, 60)

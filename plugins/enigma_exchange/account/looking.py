@@ -153,7 +153,8 @@ class Looking:
         """Whether an entry that no look finds has filled all the same: its position has grown by exactly its size, twice, and no
         trade says that somebody else did it. Then what it bought is left, as where fills are not shown."""
         shared, order = self._shared, life.order
-        if life.state != "unknown" or life.reduces or not life.misses:
+        hidden = life.state == "unknown" or (life.state == "working" and not life.seen and life.lagging is None)
+        if not hidden or life.reduces or not life.misses:
             return False
         if any(x is not life and not x.reduces and x.unsettled for x in self._lives.working(order.symbol)):
             return False
