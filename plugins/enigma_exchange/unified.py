@@ -45,6 +45,9 @@ REMEMBERED = 512
 DEAF = 2_000
 """For so long (ms) after an answer about bars failed, without any other, an exchange is taken for out of reach."""
 
+SILENT = 30_000
+"""For so long (ms) nothing that is watched has shown anything: the streams are made anew."""
+
 MEASURED = 1.0
 """Seconds between two looks whether the exchange's clock should be read anew."""
 
@@ -180,6 +183,14 @@ async def offset_there(exchange: Any) -> float:
     return float(there) - (began + time.time()) / 2 * 1000
 
 
+def broken(reason: str) -> Exception:
+    """What ccxt itself raises where a connection is lost."""
+    import ccxt
+
+    error: Exception = ccxt.NetworkError(reason)
+    return error
+
+
 def failures() -> type[Exception]:
     """What ccxt raises."""
     import ccxt
@@ -226,12 +237,16 @@ class Unified:
         self._failing: int | None = None
         """Since when answers about bars fail, and nothing else comes in."""
         self._deaf = False
+        self._shown = self._renewed = self._began
+        """When anything that is watched was last shown; when the streams were last made anew."""
         self._rates_at_once = self._has("fetchFundingRates")
         self._out = Outgoing()
         self._sanity = {symbol: Sanity(band) for symbol in contracts}
         self._trades: dict[str, dict[Any, None]] = {symbol: {} for symbol in contracts}
         self._book_at = dict.fromkeys(contracts, self._began)
         self._book_asked = dict.fromkeys(contracts, self._began)
+        self._best: dict[str, tuple[object, object] | None] = dict.fromkeys(contracts)
+        """Best bid and ask as they were last told."""
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.dropped = 0
@@ -265,6 +280,8 @@ class Unified:
                     self._closing.down()
                 for asked in self._closing.wanted(now):
                     self._aside(self._fetch(asked))
+                if self._watches and now - self._shown > SILENT:
+                    self._renew("nothing is shown")
                 self._stale(now)
                 for event in self._told(now):
                     yield event
@@ -326,6 +343,8 @@ class Unified:
 
         async def once() -> None:
             take(symbol, await call(symbol))
+            if streamed:
+                self._shown = self._now()
             self._heard()
 
         await self._again(once, 0.0 if streamed else self._poll)
@@ -333,7 +352,11 @@ class Unified:
     async def _compare(self, symbol: str) -> None:
         """A book whose stream is silent, or is not to be believed, as the exchange tells it when asked."""
         try:
-            self._book(symbol, await self._exchange.fetch_order_book(symbol))
+            book = await self._exchange.fetch_order_book(symbol)
+            before = self._best[symbol]
+            self._book(symbol, book)
+            if before is not None and self._best[symbol] != before:
+                self._renew(f"the book of {symbol} has moved, and no stream has said so")
             self._heard()
         except Exception as error:  # noqa: BLE001 - ccxt raises anything; it is asked again
             logger.debug("%s: %s", symbol, why(error))
@@ -341,7 +364,18 @@ class Unified:
     async def _candles(self, symbol: str) -> None:
         for row in rows_of(await self._exchange.watch_ohlcv(symbol, self._timeframe)):
             self._closing.forming(symbol, row)
+        self._shown = self._now()
         self._heard()
+
+    def _renew(self, reason: str) -> None:
+        """Have all streams made anew: after a message that ccxt cannot read, it never reads another, and says nothing."""
+        now = self._now()
+        if now - self._renewed < SILENT:
+            return
+        self._renewed = self._shown = now
+        logger.info("%s: the streams are made anew (%s)", self._exchange.id, reason)
+        for client in list((getattr(self._exchange, "clients", None) or {}).values()):
+            client.on_error(broken(reason))
 
     async def _tickers(self) -> None:
         symbols = list(self._contracts)
@@ -416,7 +450,7 @@ class Unified:
         if not bids or not asks or not bids[0][0] < asks[0][0] or not (sane(bids[0][0], now) and sane(asks[0][0], now)):
             self.dropped += 1
             return
-        self._book_at[symbol] = now
+        self._book_at[symbol], self._best[symbol] = now, (bids[0], asks[0])
         self._out.put(BookSeen(min(int(book.get("timestamp") or now), now), symbol, bids, asks))
 
     def _traded(self, symbol: str, trades: Any) -> None:
@@ -449,6 +483,12 @@ class Unified:
                 # an empty book closes the symbol for entries
                 self._book_at[symbol] = now
                 self._out.put(BookSeen(now, symbol, (), ()))
+
+    @property
+    def _watches(self) -> bool:
+        """Whether anything comes by a stream."""
+        calls = {"watchOHLCV": True, "watchOrderBook": self._with_book, "watchTrades": self._with_trades}
+        return any(wanted and self._has(call) for call, wanted in calls.items())
 
     def _has(self, call: str) -> bool:
         return self._exchange.has.get(call) is True

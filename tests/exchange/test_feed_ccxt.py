@@ -23,6 +23,7 @@ from enigma_exchange.stream import closing as closing_module
 from enigma_exchange.stream.closing import Closing
 from enigma_exchange.unified import Unified, contracts_of
 from enigma_plugins.feeds.ccxt import Ccxt
+from enigma_plugins.feeds.kucoin import Kucoin
 from enigma_sandbox.markets import Setup
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
@@ -124,7 +125,7 @@ def test_books_trades_bars_marks_and_funding_of_the_local_exchange_come_through(
     asyncio.run(work())
     moments = [event for event in events if type(event) is BarsClosed]
     assert all(list(event.bars) == [BTC, ETH] for event in moments)
-    listed = Ccxt(exchange="kucoinfutures", url=exchange.url, volume="contracts", timeframe="1m", days=1).history(BTC, "1m")
+    listed = Kucoin(url=exchange.url, timeframe="1m", days=1).history(BTC, "1m")
     for event in moments:
         at = int(np.searchsorted(listed.ts, event.ts - 60_000))
         bar = event.bars[BTC]
@@ -305,6 +306,42 @@ def test_a_watched_book_that_is_silent_is_asked_for(monkeypatch):
 
     events = follow(Watched(watchOrderBook=True, fetchOrderBook=True), 5.0, T0 - 100, seen)
     assert next(event for event in events if type(event) is BookSeen).bids == ((99.9, 1.0),)
+
+
+def test_streams_that_show_nothing_any_more_are_made_anew(monkeypatch):
+    monkeypatch.setattr(unified_module, "SILENT", 200)
+
+    class Client:
+        def __init__(self, exchange: Watched) -> None:
+            self.exchange, self.errors = exchange, []
+
+        def on_error(self, error: Exception) -> None:
+            self.errors.append(error)
+            if not self.exchange.waiting.done():
+                self.exchange.waiting.set_exception(error)
+
+    class Watched(Exchange):
+        def __init__(self) -> None:
+            super().__init__(watchOrderBook=True)
+            self.clients = {"url": Client(self)}
+            self.calls = 0
+
+        async def watch_order_book(self, symbol: str) -> dict[str, Any]:
+            self.calls += 1
+            if self.calls != 2:
+                return await self.fetch_order_book(symbol)
+            # ccxt's reader has died of a message
+            self.waiting = asyncio.get_running_loop().create_future()
+            return await self.waiting
+
+    exchange = Watched()
+
+    async def again(made: Unified, events: list[Any]) -> None:
+        while exchange.calls < 3:
+            await asyncio.sleep(0.02)
+
+    follow(exchange, 10.0, T0 - 100, again)
+    assert "nothing is shown" in str(exchange.clients["url"].errors[0])
 
 
 def test_no_bar_of_the_history_is_closed_before_the_exchanges_own_clock_says_so():
