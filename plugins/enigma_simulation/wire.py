@@ -28,6 +28,7 @@ from enigma_exchange.port import (
     Unclear,
 )
 from enigma_exchange.quota import Lane, Quota, weight
+from enigma_exchange.wire.clients import WAITS
 from enigma_sandbox.exchange import Contract, Reply, Request
 
 if TYPE_CHECKING:
@@ -215,7 +216,11 @@ class Wire:
         channel: Channel = "data",
         absent: bool = False,
     ) -> Any:
-        await self._quota.take(lane, weight(method, path))
+        try:
+            async with asyncio.timeout(WAITS[lane]):
+                await self._quota.take(lane, weight(method, path))
+        except TimeoutError:
+            raise Throttled("the quota leaves no room for it now") from None
         request = Request(method=method, path=path, query=query or {}, body=body, headers=self._network.headers())
         try:
             async with asyncio.timeout(PATIENCE):
