@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -37,6 +38,16 @@ class Buttons:
             inspect.signature(button).bind(**values)
         except TypeError as wrong:
             raise ValueError(f"button {name}: {wrong}; it takes {inspect.signature(button)}") from None
+        kinds = get_type_hints(button)
+        for key, value in values.items():
+            try:
+                # a form has nothing but text
+                found = msgspec.convert(value, kinds.get(key, Any), strict=False)
+                if isinstance(found, float) and not math.isfinite(found):
+                    raise msgspec.ValidationError("it must be finite")
+                values = {**values, key: found}
+            except msgspec.ValidationError as wrong:
+                raise ValueError(f"button {name}: {key} is {value!r}, and does not fit: {wrong}") from None
         try:
             return button(**values)
         except Refusal as no:
