@@ -301,6 +301,29 @@ def test_a_run_that_is_taken_up_again_is_given_the_bars_it_missed():
     live(work, before_close=60_000)
 
 
+def test_a_defect_in_asking_for_a_bar_costs_that_question_and_is_told(monkeypatch, caplog):
+    from enigma_exchange.stream import live as module
+
+    real, asked = module.page, []
+
+    def page(*given: Any) -> Any:
+        asked.append(given)
+        if len(asked) <= 2:
+            raise RuntimeError("a defect")
+        return real(*given)
+
+    monkeypatch.setattr(module, "page", page)
+
+    async def work(fake: FakeKucoin) -> None:
+        followed = Followed(Kucoin(url=fake.url))
+        await followed.until(lambda: bool(followed.of(BarsClosed)))
+        await followed.close()
+        assert list(followed.of(BarsClosed)[0].bars) == [BTC, ETH]
+
+    live(work)
+    assert "following the market failed" in caplog.text
+
+
 def test_x15_a_bar_that_closed_while_the_connection_was_gone_is_there_afterwards():
     async def work(fake: FakeKucoin) -> None:
         followed = Followed(Kucoin(url=fake.url))
