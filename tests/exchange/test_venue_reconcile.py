@@ -689,6 +689,19 @@ def test_an_entry_whose_fills_are_not_shown_is_sold_however_often_that_is_refuse
     live(scene)
 
 
+def test_nothing_more_is_entered_where_fills_are_not_shown_until_they_are() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk(instruments={BTC: INSTRUMENT, ETH: msgspec.structs.replace(INSTRUMENT, symbol=ETH)}).start()
+        desk.exchange.fills_lag = 60.0
+        desk.enter()
+        await desk.until(lambda: "not shown" in desk.book.blocked(BTC), 10)
+        assert not desk.book.blocked(ETH)
+        await desk.until(lambda: desk.trades, 100)
+        await desk.until(lambda: not desk.book.blocked(BTC), 10)
+
+    live(scene)
+
+
 def test_what_is_sold_again_by_hand_is_not_sold_once_more() -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()

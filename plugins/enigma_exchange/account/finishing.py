@@ -97,7 +97,9 @@ class Finishing:
             shared.asked["positions"].set()
             return
         if was == "working":
-            await self.end(life, "cancelled", life.called_off or "it is gone from the exchange")
+            # nobody can be sure that one never filled whose position has
+            gone: Ending = "expired" if life.guessed else "cancelled"
+            await self.end(life, gone, life.called_off or "it is gone from the exchange")
             if life.guessed and life.state == "over":
                 # it is looked for all the same
                 life.state = "absent"

@@ -36,19 +36,31 @@ class Leaving:
         self._dispatch: Callable[[Future[None]], None] = dispatch
         self._done: dict[str, Decimal] = {}
         """How much of an entry was being left, or has been, by the entry's id."""
+        self._blocked: set[str] = set()
+        """Symbols that are not entered meanwhile."""
 
     def look(self, now: float) -> None:
         """Begin to leave what has been unprotected for too long."""
-        shared = self._shared
-        for life in shared.lives.working():
-            if life.reduces or life.lagging is None or now - life.lagging <= shared.timing.protect:
-                continue
+        shared, limit = self._shared, self._shared.timing.protect
+        entries = [x for x in shared.lives.working() if not x.reduces]
+        late = [x for x in entries if x.lagging is not None and now - x.lagging > limit]
+        self._block({life.order.symbol for life in late})
+        for life in late:
             if maybe("leaving: fills are waited for a moment more"):
                 continue
             if self._done.get(life.order.id) != life.venue_filled:
                 self._done[life.order.id] = life.venue_filled
                 life.call_off("its fills are not shown")
                 shared.start(self._leave(life, life.venue_filled))
+
+    def _block(self, symbols: set[str]) -> None:
+        """What is worked in slices is not worked on while nobody sees what they do."""
+        if symbols == self._blocked:
+            return
+        for symbol in sorted(symbols ^ self._blocked):
+            self._shared.blocks.set(symbol, "unseen", "fills of an entry are not shown there" if symbol in symbols else "")
+        self._blocked = symbols
+        self._shared.publish()
 
     async def _leave(self, life: Life, bought: Decimal) -> None:
         """Sell until the fills are shown (then the engine protects or closes what they made), or until nothing is held."""
