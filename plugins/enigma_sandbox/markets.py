@@ -174,7 +174,8 @@ def market(setup: Setup, now: int, shift: int | None = None) -> Market:
 
 def _named(feed: Feed, symbols: Sequence[str]) -> tuple[str, ...]:
     """`symbols` as the feed calls them; ``BTC`` and ``BTC/USDT`` stand for ``BTC/USDT:USDT``. Raises `DataError`."""
-    return tuple(feed.instrument(s if ":" in s else f"{s.partition('/')[0]}/USDT:USDT").symbol for s in symbols)
+    known = (feed.instrument(s if ":" in s else f"{s.partition('/')[0]}/USDT:USDT").symbol for s in symbols)
+    return tuple(dict.fromkeys(known))
 
 
 def feed_named(name: str, **settings: Any) -> Feed:

@@ -225,7 +225,7 @@ def test_a_market_that_cannot_be_is_refused_with_what_to_do() -> None:
 
 
 def test_symbols_are_understood_in_short(tmp_path: Path) -> None:
-    assert market(Setup(symbols=("BTC", "ETH/USDT"), days=1), NOW).symbols == (BTC, "ETH/USDT:USDT")
+    assert market(Setup(symbols=("BTC", "ETH/USDT", "BTC/USDT"), days=1), NOW).symbols == (BTC, "ETH/USDT:USDT")
     many = market(Setup(count=30, days=60), NOW)
     assert len(many.symbols) == 30
     assert many.timeframe == "5m"
