@@ -410,8 +410,11 @@ class Engine:
         return out
 
     def _open_day(self, ts: int, out: list[Record]) -> None:
-        cleared = clears_streak(self.plan.account_gates, self.book)
-        day = DayOpened(ts=ts, equity=self.book.equity, end=day_end(ts, self.plan.risk.zone), streak_cleared=cleared)
+        # an account's first day began with the account: what an alert has lost before the first bar counts in it
+        first = self.book.day_end == 0
+        equity = self.book.day_equity if first else self.book.equity
+        cleared = not first and clears_streak(self.plan.account_gates, self.book)
+        day = DayOpened(ts=ts, equity=equity, end=day_end(ts, self.plan.risk.zone), streak_cleared=cleared)
         self.book.apply(day)
         out.append(day)
 

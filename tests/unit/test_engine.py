@@ -456,9 +456,11 @@ def test_r10_no_number_passes_an_account_gate_even_where_the_gate_itself_says_ye
 @pytest.mark.parametrize("in_clears", [True, False])
 def test_p06_p08_a_gate_that_fails_at_the_turn_of_the_day_clears_nothing(in_clears: bool) -> None:
     desk = desk_of(gates={"g": FailingAccountGate(answer=1.0, in_clears=in_clears)})
-    desk.book.losses_in_row = 3
     desk.bar(E)
-    assert desk.of(DayOpened)[0].streak_cleared is False
+    desk.book.losses_in_row = 3
+    desk.now = START + DAY
+    desk.bar(E)
+    assert [d.streak_cleared for d in desk.of(DayOpened)] == [False, False]
     assert desk.book.losses_in_row == 3
 
 
@@ -687,6 +689,16 @@ def test_r03_a_drawdown_of_exactly_the_limit_blocks_unrealised_losses_included(f
     assert desk.book.cash == 10_000, "nothing is realised"
     assert desk.book.equity == 10_000 - Decimal(fallen)
     assert desk.engine.rejected == ({"drawdown": 1} if blocked else {})
+
+
+def test_r03_what_is_lost_before_an_accounts_first_bar_counts_in_its_first_day() -> None:
+    desk = desk_of(gates={"circuit_breaker": CircuitBreaker(max=3)})
+    desk.book.cash -= 40
+    desk.book.losses_in_row = 3
+    desk.bar(E, score=100.0)
+    (day,) = desk.of(DayOpened)
+    assert (day.equity, day.streak_cleared) == (10_000, False)
+    assert desk.engine.rejected == {"circuit_breaker": 1}
 
 
 def test_r01_the_day_turns_at_midnight_utc_with_the_equity_of_that_close() -> None:
