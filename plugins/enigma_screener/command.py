@@ -148,7 +148,9 @@ def _print_json(scan: Scan, *, whole: bool) -> None:
 @contextlib.contextmanager
 def _shown(standing: Standing, source: str, count: int, watch: bool) -> Iterator[Show]:
     """Tables one below the other; with `watch` on a terminal one table that changes in its place."""
+    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
 
     from enigma_core.cli import display
     from enigma_screener.table import table
@@ -157,6 +159,8 @@ def _shown(standing: Standing, source: str, count: int, watch: bool) -> Iterator
 
     def one(scan: Scan) -> None:
         out.print(table(scan.top(count), source))
+        if silence := standing.watch.silence:
+            display.console(stderr=True).print(silence, style="yellow", soft_wrap=True)
         for symbol, reason in standing.watch.left_out.items():
             display.console(stderr=True).print(f"{symbol} is left out: {reason}", soft_wrap=True)
 
@@ -166,6 +170,6 @@ def _shown(standing: Standing, source: str, count: int, watch: bool) -> Iterator
     with Live(console=out, auto_refresh=False) as live:
 
         def replaced(scan: Scan) -> None:
-            live.update(table(scan.top(count), source), refresh=True)
+            live.update(Group(table(scan.top(count), source), Text(standing.watch.silence, "yellow")), refresh=True)
 
         yield replaced

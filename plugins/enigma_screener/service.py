@@ -107,7 +107,7 @@ class Screener(Service, frozen=True, kw_only=True, dict=True):
                 await beside.catch_up(now)
                 board = self.board
                 board.scan = await _scan(look, listings, beside, desk, now, self.bounds)
-                board.waiting, board.left_out, board.trouble = beside.waiting, beside.left_out, ""
+                board.waiting, board.left_out, board.trouble = beside.waiting, beside.left_out, beside.silence
                 await asyncio.wait({following}, timeout=self.every)
         finally:
             following.cancel()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
 import msgspec
@@ -27,6 +28,9 @@ TOGETHER = 12
 LOOKED_BACK = 3
 """Bars of books and trades before now that a recording is asked for."""
 
+SILENT = 15.0
+"""Seconds without a word of any market after which a scan says so."""
+
 ANEW = 96
 """From so many new bars on a window is worked out at once instead of bar by bar."""
 
@@ -46,6 +50,11 @@ class Markets:
         self._quarantine = Quarantine()
         self._evaluators: dict[str, LiveEvaluator] = {}
         self._markets = {symbol: Market(symbol) for symbol in self.listings}
+
+    @property
+    def silence(self) -> str:
+        """That nothing has been heard of these markets for long; empty while all is well."""
+        return ""
 
     @property
     def waiting(self) -> int:
@@ -78,6 +87,12 @@ class Streamed(Markets):
         self.settled = asyncio.Event()
         """Set once every market has shown its book. Bars that were missed come before, and say nothing of now."""
         self._newest = 0
+        self._heard: float | None = None
+
+    @property
+    def silence(self) -> str:
+        passed = 0.0 if self._heard is None else time.monotonic() - self._heard
+        return f"nothing has been heard of the market for {passed:.0f} s: this is how it stood then" if passed > SILENT else ""
 
     async def follow(self) -> None:
         """Histories first, symbol by symbol; then the stream."""
@@ -92,6 +107,7 @@ class Streamed(Markets):
             # with nothing to follow there is nothing that could end either
             await asyncio.Event().wait()
         stream = self.feed.stream(tuple(self._evaluators), self.timeframe, self._since())
+        self._heard = time.monotonic()
         try:
             async for event in stream:
                 await self._take(event)
@@ -113,6 +129,7 @@ class Streamed(Markets):
         return min((end for end in ends if end >= max(ends) - TOGETHER * self.length), default=None)
 
     async def _take(self, event: MarketEvent) -> None:
+        self._heard = time.monotonic()
         if not isinstance(event, BarsClosed):
             if event.symbol in self._markets:
                 self._markets[event.symbol].see(event)

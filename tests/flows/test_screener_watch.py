@@ -117,6 +117,21 @@ def test_a_symbol_without_history_is_left_out_and_the_others_are_not() -> None:
     asyncio.run(go())
 
 
+def test_that_nothing_is_heard_of_the_market_any_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go() -> None:
+        gate = asyncio.Event()
+        beside = watch(feed(gate=gate), PLAN, LISTINGS)
+        assert beside.silence == ""
+        following = asyncio.create_task(beside.follow())
+        await asyncio.wait_for(gate.wait(), 20)
+        assert beside.silence == ""
+        monkeypatch.setattr("enigma_screener.watching.SILENT", 0.0)
+        assert beside.silence.startswith("nothing has been heard of the market for ")
+        following.cancel()
+
+    asyncio.run(go())
+
+
 def test_a_stream_that_ends_is_told() -> None:
     with pytest.raises(DataError, match="the stream of feed live has ended"):
         asyncio.run(watch(feed(), PLAN, LISTINGS).follow())
