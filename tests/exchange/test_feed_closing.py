@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kucoin_messages import BAR, T0
 
 from enigma_core.market import BarsClosed
-from enigma_exchange.stream.closing import CATCHING_UP, GAP, GRACE, PATIENCE, Asked, Closing, Row
+from enigma_exchange.stream.closing import CATCHING_UP, GAP, GRACE, PATIENCE, PROBE, Asked, Closing, Row
 from enigma_plugins.feeds.csv import Csv
 
 A, B = "A/USDT:USDT", "B/USDT:USDT"
@@ -276,8 +276,26 @@ def test_failures_are_not_asked_again_at_once():
             times.append(now)
             bars.failed(asked, now)
         now += 100
-    assert len(times) <= 6
-    assert all(b - a >= 500 for a, b in pairwise(times))
+    assert len(times) <= 8
+    assert all(500 <= b - a <= PROBE for a, b in pairwise(times))
+
+
+def test_the_first_answer_after_a_time_without_any_has_everything_asked_for_again():
+    bars = closing(A, B)
+    bars.down()
+    now = T0 + GRACE
+    while now < T0 + 25_000:
+        answer(bars, now, skip=(A, B))
+        now += 100
+    asked: list[Asked] = []
+    while not asked:
+        now += 100
+        asked = bars.wanted(now)
+    assert len(asked) == 1
+    assert now < T0 + 25_000 + PROBE + 200
+    bars.answered(asked[0], [row(T0 - BAR)], now)
+    answer(bars, now)
+    assert told(bars.closed(now)) == [(T0, (A, B))]
 
 
 def test_bars_that_cannot_be_are_not_used():

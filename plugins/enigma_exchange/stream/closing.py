@@ -25,6 +25,9 @@ GAP = 15_000
 FIRST_WAIT, LONGEST_WAIT = 500, 30_000
 """Between two questions (ms) for the same bars: twice as long each time."""
 
+PROBE = 5_000
+"""While every question fails, one is asked again after so long (ms) at most; its answer has all the others asked at once."""
+
 PAGE = 500
 """Bars in one answer."""
 
@@ -129,6 +132,10 @@ class Closing:
         """The close that comes next."""
         self._resumed = self._heard = now
         self._down = False
+        self._failing: int | None = None
+        """Since when questions fail without an answer to any."""
+        self._asked = now
+        """When anything was last asked for."""
 
     @property
     def moment(self) -> int:
@@ -175,11 +182,14 @@ class Closing:
     def wanted(self, now: int) -> list[Asked]:
         """What REST should be asked for now: symbols without a bar from the stream first. Each is then taken for asked."""
         top = (now - GRACE) // self.length * self.length
+        probing = self._failing is not None and now - max(self._failing, self._asked) >= PROBE
         found = []
         for symbol, one in self._symbols.items():
             start = one.covered + self.length
-            if one.asked or start >= top or now < one.again:
+            if one.asked or start >= top or (now < one.again and not probing):
                 continue
+            probing = False
+            self._asked = now
             first = start - LOOKED_BACK * self.length
             asked = Asked(symbol, first, min(top, first + PAGE * self.length))
             found.append((top - self.length in one.forming, asked))
@@ -189,6 +199,7 @@ class Closing:
 
     def failed(self, asked: Asked, now: int) -> None:
         """There was no answer."""
+        self._failing = now if self._failing is None else self._failing
         self._later(self._symbols[asked.symbol], now)
 
     def answered(self, asked: Asked, rows: Iterable[Row], now: int, *, sane: Sequence[int] | None = None) -> None:
@@ -196,6 +207,10 @@ class Closing:
         one = self._symbols[asked.symbol]
         one.asked = False
         self._heard = now
+        if self._failing is not None and now - self._failing >= PROBE:
+            for other in self._symbols.values():
+                other.again = 0
+        self._failing = None
         found: dict[int, Row] = {}
         for row in rows:
             if not asked.start <= row.ts < asked.end or row.ts % self.length:
