@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 REAL = {"feed": ("synthetic", "kucoin"), "executor": ("paper", "ccxt")}
 """What stands for a made-up market and money in a configuration, and what for real ones."""
 
+MARKET = {"use": "feed", "data": "data", "seed": "seed"}
+"""What the command line says of a feed, and what a local exchange calls it."""
+
 
 def parts(
     config: str | None, strategy: str | None, sets: Sequence[str], flags: Mapping[str, Any], changed: Mapping[str, Any]
@@ -31,11 +34,23 @@ def parts(
     tree = settings.load(config, strategy, sets, flags={p: v for p, v in flags.items() if v is not None}, changed=changed)
     if tree.get("mode") != "live":
         return {}
-    return {
+    found = {
         f"{section}.use": real
         for section, (made_up, real) in REAL.items()
         if tree.get(f"{section}.use") == made_up and tree.origin(f"{section}.use") != tree.origin("mode")
     }
+    return found | _rehearsed(flags) if tree.get("sandbox") is True else found
+
+
+def _rehearsed(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """What the command line says of a market is about the local exchange's: the run's own feed is that exchange."""
+    if flags.get("feed.speed") is not None:
+        raise ConfigError("--speed is for made-up markets and recordings under a paper run: a local exchange goes on in real time")
+    given = {said: flags[f"feed.{said}"] for said in MARKET if flags.get(f"feed.{said}") is not None}
+    if not given:
+        return {}
+    moved = {f"rehearsal.{MARKET[said]}": value for said, value in given.items()}
+    return {**moved, **{f"feed.{said}": None for said in given}, "feed.use": REAL["feed"][1]}
 
 
 class Laid(NamedTuple):

@@ -39,7 +39,7 @@ TROUBLE = ("indicator_off", "exit_fault")
 
 @click.command()
 @click.option("--mode", type=click.Choice(["paper", "live"]), help="Paper money or a real account. [default: paper]")
-@click.option("--sandbox", is_flag=True, help="Live trading, the whole path, on a local exchange without real money.")
+@click.option("--sandbox", is_flag=True, help="Live trading on a local exchange without real money; --feed is its market.")
 @click.option("--feed", metavar="NAME", help="Where the market comes from. [default: the configuration's, else synthetic]")
 @click.option("--data", type=click.Path(), metavar="DIR", help="Candles for a feed that reads files; with it the feed is replay.")
 @click.option("--speed", type=click.FloatRange(min=0), metavar="X", help="Times real time; 0 is as fast as possible.")
@@ -95,6 +95,8 @@ def run(
     from enigma_core.config.tree import leaves
     from enigma_core.home import Home, home_path
 
+    if sandbox and mode == "paper":
+        raise click.UsageError("--sandbox is live trading on a local exchange: leave --mode paper out, or --sandbox.")
     flags: dict[str, Any] = {
         "mode": mode or ("live" if sandbox else None),
         "sandbox": True if sandbox else None,

@@ -1,0 +1,41 @@
+"""What the command line asks for, and which parts that takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enigma_core.cli.going_live import parts
+from enigma_core.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUCOIN_SANDBOX", raising=False)
+
+
+def asked(**flags: Any) -> dict[str, Any]:
+    return parts(None, None, (), {name.replace("_", ".", 1): value for name, value in flags.items()}, {})
+
+
+def test_a_live_run_takes_the_real_parts_and_a_paper_run_none() -> None:
+    assert asked() == {}
+    assert asked(mode="live") == {"feed.use": "kucoin", "executor.use": "ccxt"}
+    assert asked(mode="live", feed_use="kucoin") == {"executor.use": "ccxt"}
+
+
+def test_in_a_rehearsal_the_market_asked_for_is_that_of_the_local_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = {"feed.use": "kucoin", "executor.use": "ccxt"}
+    assert asked(mode="live", sandbox=True) == real
+    found = asked(mode="live", sandbox=True, feed_use="replay", feed_data="candles", feed_seed=None)
+    assert found == {**real, "rehearsal.feed": "replay", "rehearsal.data": "candles", "feed.data": None}
+    monkeypatch.setenv("KUCOIN_SANDBOX", "true")
+    assert asked(mode="live", feed_seed=7) == {**real, "rehearsal.seed": 7, "feed.seed": None}
+
+
+def test_a_rehearsal_goes_on_in_real_time() -> None:
+    with pytest.raises(ConfigError, match="--speed is for"):
+        asked(mode="live", sandbox=True, feed_speed=10.0)
