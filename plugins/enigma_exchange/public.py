@@ -50,7 +50,7 @@ class Declined(DataError):
 class Public:
     """The public requests of one exchange. May be used by several threads; `close` ends what they wait for.
 
-    `now` gives seconds that only ascend, `pause` waits so many of them.
+    `now` gives seconds that only ascend, `pause` waits so many of them; `lane` is where its requests wait for the quota.
     """
 
     def __init__(
@@ -58,11 +58,13 @@ class Public:
         hosts: Hosts,
         *,
         bucket: Bucket | None = None,
+        lane: Lane = Lane.MARKET,
         now: Callable[[], float] = time.monotonic,
         pause: Callable[[float], object] | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         self.hosts = hosts
+        self._lane = lane
         self._now = now
         self._bucket = bucket if bucket is not None else Bucket(now=now())
         self._ended = threading.Event()
@@ -125,9 +127,9 @@ class Public:
             best = min(best, (took, there - (wall + took / 2) * 1000))
         return best[1]
 
-    def sibling(self) -> Public:
+    def sibling(self, lane: Lane = Lane.MARKET) -> Public:
         """Another client of the same exchange, to be closed apart; both draw on one quota."""
-        made = Public(self.hosts, bucket=self._bucket, now=self._now, timeout=self._timeout)
+        made = Public(self.hosts, bucket=self._bucket, lane=lane, now=self._now, timeout=self._timeout)
         made._lock = self._lock
         return made
 
@@ -145,7 +147,7 @@ class Public:
             if self._ended.is_set():
                 raise Unanswered("the feed is closed")
             with self._lock:
-                seconds = self._bucket.wait(Lane.MARKET, weight, self._now())
+                seconds = self._bucket.wait(self._lane, weight, self._now())
                 if seconds <= 0:
                     self._bucket.take(weight, self._now())
                     return

@@ -20,6 +20,7 @@ from enigma_core.testing import check
 from enigma_exchange import public as public_module
 from enigma_exchange.hosts import hosts
 from enigma_exchange.public import Declined, Public, Unanswered
+from enigma_exchange.quota import RESERVE, Bucket, Lane
 from enigma_exchange.stream.live import MEASURED, ExchangeTime
 from enigma_plugins.feeds.kucoin import Kucoin
 
@@ -220,6 +221,19 @@ def test_an_account_belongs_to_one_market():
     assert Kucoin().identity() == "kucoin"
     assert Kucoin(url="http://127.0.0.1:9000").identity() == Kucoin(url="http://localhost:1234").identity() == "kucoin:local"
     assert Kucoin(url="https://exchange.example").identity() == "kucoin:exchange.example"
+
+
+def test_what_is_asked_for_a_stream_does_not_wait_behind_pages_of_history(kucoin):
+    now, bucket = [0.0], Bucket()
+    history = Public(
+        hosts(kucoin.url), bucket=bucket, now=lambda: now[0], pause=lambda seconds: now.__setitem__(0, now[0] + seconds)
+    )
+    # of what others leave to those in a hurry three quarters are left
+    bucket.take(bucket.size * (1 - RESERVE * 0.75), 0.0)
+    history.sibling(Lane.LOOK).get("/api/v1/timestamp")
+    assert now[0] == 0.0
+    history.get("/api/v1/timestamp")
+    assert now[0] > 0.0
 
 
 # the stream

@@ -148,6 +148,7 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
         """Marks, funding and turnover of all symbols first; then as it happens, bars within a second or so of their close."""
         import asyncio
 
+        from enigma_exchange.quota import Lane
         from enigma_exchange.stream.assembler import Assembler
         from enigma_exchange.stream.live import ExchangeTime, follow
 
@@ -159,7 +160,8 @@ class Kucoin(Feed, frozen=True, kw_only=True, dict=True):
         await asyncio.to_thread(self._read)
         contracts = {symbol: self._contract(symbol) for symbol in symbols}
         length = milliseconds(timeframe)
-        public = self._public.sibling()
+        # what closes now does not wait behind pages of history
+        public = self._public.sibling(Lane.LOOK)
         try:
             clock = ExchangeTime(await asyncio.to_thread(public.offset))
             now = clock.now()
