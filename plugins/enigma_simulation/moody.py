@@ -83,7 +83,7 @@ class MoodyRsi(Rsi, frozen=True, kw_only=True):
         found = super().points(candles)
         if not self.moods.nonsense("indicator"):
             return found
-        answer: Floats = self.moods.one_of(found * math.nan, found * math.inf, found + 1e6, found[:-1], "bullish", None)
+        answer: Floats = self.moods.one_of(found * math.nan, np.full_like(found, math.inf), found + 1e6, found[:-1], "bullish", None)
         return answer
 
 
