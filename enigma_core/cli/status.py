@@ -18,11 +18,14 @@ def status(as_json: bool, home: str | None, db_url: str | None) -> None:
     """Show equity, open positions and counts of a run, now or after it."""
     from enigma_core.home import holder, home_path
     from enigma_core.reading import Reader, journal_path
+    from enigma_core.shells.control import HALT
 
     folder = home_path(home)
     path = journal_path(folder, db_url)
     with Reader(path) as reader:
         answer = {**reader.status(), "process": None if db_url else holder(folder)}
+    # a journal elsewhere says nothing of this folder
+    answer["halt_file"] = not db_url and (folder / HALT).exists()
     if as_json:
         import msgspec
 
@@ -39,10 +42,12 @@ def _show(s: dict[str, Any], path: Path) -> None:
 
     out = display.console()
     state = s["state"] + (f" ({s['reason']})" if s["reason"] else "")
+    if s["halt_file"] and not s["halted"]:
+        state += ", but a file HALT lies here: the next run closes everything" if not s["process"] else ", and is being halted"
     day = s["equity"] - s["day_equity"]
     rows = {
         "mode": (s["mode"], "bold red" if s["mode"] == "live" else "bold"),
-        "state": (state, "green" if s["state"] == "ACTIVE" else "bold yellow"),
+        "state": (state, "green" if s["state"] == "ACTIVE" and not s["halt_file"] else "bold yellow"),
         "run": f"goes on in process {s['process']}" if s["process"] else "none at present",
         "market": s["market"],
         **({"entries": (_blocked(s["blocked"]), "yellow")} if s["process"] and s["blocked"] else {}),

@@ -43,6 +43,8 @@ def test_r08_without_a_run_the_next_one_is_halted_before_anything_else_until_it_
     done = enigma("close-all", "--home", str(home), "--json", cwd=home.parent)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["file"] == str(home / "HALT")
+    told = enigma("status", "--home", str(home), cwd=home.parent).stdout
+    assert "ACTIVE, but a file HALT lies here: the next run closes everything" in " ".join(told.split())
     again = enigma("run", "--home", str(home), "--no-services", "--speed", "0", "--for", "1", "--quiet", cwd=home.parent)
     assert again.returncode == 0, again.stderr
     assert state(home) == "HALTED"
