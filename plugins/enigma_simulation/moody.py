@@ -83,7 +83,8 @@ class MoodyRsi(Rsi, frozen=True, kw_only=True):
         found = super().points(candles)
         if not self.moods.nonsense("indicator"):
             return found
-        answer: Floats = self.moods.one_of(found * math.nan, np.full_like(found, math.inf), found + 1e6, found[:-1], "bullish", None)
+        unknown, endless = np.full_like(found, math.nan), np.full_like(found, math.inf)
+        answer: Floats = self.moods.one_of(unknown, endless, found + 1e6, found[:-1], "bullish", None)
         return answer
 
 
