@@ -362,7 +362,9 @@ class Engine:
                 self._alarm(symbol, ended.ts, f"its stop was {ended.state} ({ended.reason}) and is put back", out)
                 self.place(self._stop(position, track, ended.ts, f"-r{track.again}"), out)
         elif order.purpose is Purpose.TARGET and not self.leaving(symbol):
-            text = f"its target at {order.price} was {ended.state} ({ended.reason}) and is not put back; its stop stays"
+            text = (
+                f"its target at {order.price} was {ended.state} ({ended.reason}) and is not put back; that does not touch its stop"
+            )
             out.append(Note(ended.ts, "target_off", f"{symbol}: without a target", text))
         elif order.purpose is Purpose.CLOSE and track.closing and not self.leaving(symbol):
             self._alarm(symbol, ended.ts, f"the order that closes it was {ended.state} ({ended.reason})", out)

@@ -430,10 +430,15 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class OrderFound(msgspec.Struct, frozen=True, kw_only=True):
-    """An order that is not ours acts on a position of ours: by hand, a liquidation, the venue itself. Its fills follow.
+FOREIGN = ("by hand", "liquidation", "adl", "venue_closed")
+"""Who acts on a position of ours, where it is not we: reasons of an `OrderFound`."""
 
-    `order` only reduces; its `reason` says who it was ("by hand", "liquidation", "adl", "venue_closed").
+
+class OrderFound(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that the book did not have acts on a position of ours: by hand, a liquidation, the venue. Its fills follow.
+
+    The `reason` of `order` is in `FOREIGN` where it is not ours. One of our own has that of the order, such as an entry given up
+    that filled after all, or "unprotected": it sells what an entry may have bought and no fill shows.
     """
 
     ts: int

@@ -132,7 +132,7 @@ def _found(db: sqlite3.Connection, seq: int, f: OrderFound) -> None:
 
 def _beside(db: sqlite3.Connection, seq: int, e: ExternalSeen) -> None:
     side = "long" if e.side > 0 else "short"
-    text = f"{side} {e.quantity} contracts at {e.price}, margin {e.margin}" if e.quantity else "nothing any more"
+    text = f"{side} {e.quantity:,f} contracts at {e.price:,f}, margin {e.margin:,.2f}" if e.quantity else "nothing any more"
     db.execute("INSERT INTO note VALUES (?, ?, 'external', ?, ?)", (seq, e.ts, f"{e.symbol}: held beside our own", text))
 
 

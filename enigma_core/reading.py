@@ -121,6 +121,10 @@ class Reader:
             "working_orders": len(book.orders),
             "unknown_orders": self._unknown(),
             "external": sorted(book.external),
+            "beside": [
+                {"symbol": b.symbol, "side": "long" if b.side > 0 else "short", "quantity": b.quantity, "price": b.price}
+                for _, b in sorted(book.external.items())
+            ],
             "blocked": self._blocked(),
             "trades": book.trades,
             "decisions": self._count("decision"),

@@ -52,8 +52,8 @@ Styled = tuple[str, str]
 WORD = 6
 """Letters of the longest word for what happened that keeps its column."""
 
-PLACES = 10
-"""Of a price as a venue writes it; more are those of a mean."""
+PLACES = 8
+"""Of a price of nine digits as a venue writes it; more are those of a mean."""
 
 ALERTS_A_SECOND = 20
 """Lines about alerts; a storm of them is counted, not printed."""
@@ -123,7 +123,9 @@ def gain(value: Decimal) -> str:
 
 def price(value: Decimal) -> str:
     """A price with all its places, thousands apart; a mean of several fills with the digits that tell it from others."""
-    return f"{value.normalize(MEAN) if -value.as_tuple().exponent > PLACES else value:,f}"  # type: ignore[operator]
+    _, digits, exponent = value.as_tuple()
+    mean = len(digits) > MEAN.prec and -exponent > PLACES  # type: ignore[operator]
+    return f"{value.normalize(MEAN) if mean else value:,f}"
 
 
 def percent(fraction: float | None, places: int = 1) -> str:

@@ -51,7 +51,7 @@ def _show(s: dict[str, Any], path: Path) -> None:
         "run": f"goes on in process {s['process']}" if s["process"] else "none at present",
         "market": s["market"],
         **({"entries": (_blocked(s["blocked"]), "yellow")} if s["process"] and s["blocked"] else {}),
-        **({"held by others": ", ".join(s["external"])} if s["external"] else {}),
+        **({"held by others": ", ".join(_beside(b, display) for b in s["beside"])} if s["beside"] else {}),
         "equity": (display.amount(s["equity"]), "bold"),
         "cash": display.amount(s["cash"]),
         "today": (display.gain(day), display.colour(day)),
@@ -61,7 +61,7 @@ def _show(s: dict[str, Any], path: Path) -> None:
         "trades": str(s["trades"]),
         "decisions": str(s["decisions"]),
         "alerts": str(s["alerts"]),
-        "as of": "-" if not s["last_ts"] else f"{display.when(s['last_ts'])} UTC, market time",
+        "last bar or fill": "-" if not s["last_ts"] else f"{display.when(s['last_ts'])} UTC; the figures have what came since",
     }
     out.print(display.facts(f"Account in {path}", rows))
     if s["held"]:
@@ -74,6 +74,10 @@ def _show(s: dict[str, Any], path: Path) -> None:
 
 def _blocked(blocked: list[dict[str, str]]) -> str:
     return "; ".join(f"none in {b['symbol']}: {b['reason']}" if b["symbol"] else f"none: {b['reason']}" for b in blocked)
+
+
+def _beside(b: dict[str, Any], display: Any) -> str:
+    return f"{b['symbol']} {b['side']} {b['quantity']:,f} at {display.price(b['price'])}"
 
 
 def _held(p: dict[str, Any], display: Any, report: Any) -> tuple[Any, ...]:

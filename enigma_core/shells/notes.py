@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from enigma_core.alert import AlertRefused, AlertWorked
 from enigma_core.model import (
+    FOREIGN,
     Blocked,
     CloseWanted,
     ConfigSet,
@@ -113,10 +115,13 @@ def note_of(record: object) -> Note | None:
             return Note(record.ts, "unknown", f"{record.symbol}: the answer to an order is unclear", text)
         case OrderFound():
             order = record.order
-            text = f"{order.quantity} contracts {'bought' if order.side > 0 else 'sold'} ({order.reason})"
-            return Note(record.ts, "external", f"{record.order.symbol}: somebody else acts on our position", text)
+            who = "somebody else acts on our position" if order.reason in FOREIGN else "an order of our own beside the book's"
+            text = f"{_contracts(order.quantity)} {'bought' if order.side > 0 else 'sold'} ({order.reason or order.purpose})"
+            return Note(record.ts, "external", f"{order.symbol}: {who}", text)
         case ExternalSeen():
-            text = f"{record.quantity} contracts at {record.price}" if record.quantity else "nothing any more"
+            side = "long" if record.side > 0 else "short"
+            held = f"{side} {_contracts(record.quantity)} at {record.price:,f}"
+            text = held if record.quantity else "nothing any more"
             return Note(record.ts, "external", f"{record.symbol}: held beside our own positions", text)
         case Transferred():
             way = "came in" if record.amount > 0 else "went out"
@@ -127,3 +132,7 @@ def note_of(record: object) -> Note | None:
             return record
         case _:
             return None
+
+
+def _contracts(quantity: Decimal) -> str:
+    return f"{quantity:,f} {'contract' if quantity == 1 else 'contracts'}"

@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -23,6 +24,7 @@ from enigma_core.model import (
     Marked,
     Order,
     OrderEnded,
+    OrderFound,
     Purpose,
     Sizing,
     Trade,
@@ -307,7 +309,21 @@ def test_a_line_of_the_venue_names_its_symbol_once() -> None:
     stream = display.Stream(None)
     what, why = stream.words(seen) or (("", ""), ("", ""))
     assert stream.line(seen, what, why).plain.count(BTC) == 1
-    assert why[0].startswith("held beside our own positions: 5 contracts")
+    assert why[0] == "held beside our own positions: long 5 contracts at 50,000"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("by hand", "somebody else acts on our position: 1,136 contracts bought (by hand)"),
+        ("liquidation", "somebody else acts on our position: 1,136 contracts bought (liquidation)"),
+        ("unprotected", "an order of our own beside the book's: 1,136 contracts bought (unprotected)"),
+    ],
+)
+def test_an_order_of_our_own_that_the_book_did_not_have_is_nobody_elses(reason: str, said: str) -> None:
+    found = msgspec.structs.replace(order(1_136), side=1, purpose=Purpose.CLOSE, reason=reason)
+    _, why = display.Stream(None).words(OrderFound(ts=TS, order=found)) or (("", ""), ("", ""))
+    assert why[0] == f"{BTC}: {said}"
 
 
 def test_once_nothing_stands_against_entries_any_more_a_line_says_so() -> None:
@@ -329,5 +345,7 @@ def test_once_nothing_stands_against_entries_any_more_a_line_says_so() -> None:
 def test_the_mean_price_of_several_fills_is_short() -> None:
     assert display.price(Decimal("4378.610294117647058823529412")) == "4,378.61029"
     assert display.price(Decimal("91645.312500000000")) == "91,645.3125"
+    assert display.price(Decimal("4380.4964000000")) == "4,380.4964"
+    assert display.price(Decimal("91729.600000000")) == "91,729.6"
     assert display.price(Decimal("0.00001234")) == "0.00001234"
     assert display.price(Decimal("2.20")) == "2.20"

@@ -13,7 +13,7 @@ import pytest
 from enigma_core import database
 from enigma_core.errors import HomeError
 from enigma_core.journal import Journal
-from enigma_core.model import Blocked, StateSet
+from enigma_core.model import Blocked, ExternalSeen, StateSet
 from enigma_core.reading import Reader, fold, journal_path
 from ledger import SYMBOL, decision, entry, fill, marked, started, stop, stopped_out, trade
 
@@ -53,6 +53,15 @@ def test_status_of_an_account_that_has_not_traded(journal: Journal) -> None:
         s = reader.status()
     assert (s["equity"], s["cash"], s["trades"], s["held"]) == (Decimal(250), Decimal(250), 0, [])
     assert journal.last_ts is None
+
+
+def test_what_is_held_beside_our_own_is_told_with_its_side_and_size(journal: Journal) -> None:
+    seen = ExternalSeen(ts=3, symbol=SYMBOL, side=-1, quantity=Decimal(68), price=Decimal("4378.17"), margin=Decimal(40))
+    path = write(journal, [started()], [seen])
+    with Reader(path) as reader:
+        s = reader.status()
+    assert s["external"] == [SYMBOL]
+    assert s["beside"] == [{"symbol": SYMBOL, "side": "short", "quantity": Decimal(68), "price": Decimal("4378.17")}]
 
 
 def test_a_halt_is_shown_with_its_reason(journal: Journal) -> None:
