@@ -105,6 +105,10 @@ Outcome = Literal[
 ]
 
 
+Standing = Outcome | Literal["waiting", "rejected", "unfilled"]
+"""How an alert stands for whoever reads of it: not worked yet; refused unread; entered with an order that ended without a fill."""
+
+
 class AlertWorked(msgspec.Struct, frozen=True, kw_only=True):
     """What became of alert `id`: said once, together with what it led to."""
 

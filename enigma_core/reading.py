@@ -19,6 +19,21 @@ from enigma_core.records import Started
 
 _ALERT = ("id", "seq", "ts", "received", "source", "symbol", "state", "reason", "decision_id")
 
+_UNFILLED = "o.filled = '0' AND o.state IN ('rejected', 'expired', 'cancelled')"
+"""Of an order: nothing of it was traded, and nothing more will be."""
+
+_ENDED = "o.state || iif(o.reason = '', '', ': ' || o.reason)"
+"""How an order ended, and why."""
+
+_STANDS = f"""
+    SELECT a.id, a.seq, a.ts, a.received, a.source, a.symbol, iif(o.id IS NULL, a.state, 'unfilled') AS state,
+        iif(o.id IS NULL, a.reason, {_ENDED}) AS reason,
+        a.decision_id
+    FROM alert a
+    LEFT JOIN decision d ON a.state = 'entered' AND d.id = a.decision_id
+    LEFT JOIN orders o ON o.id = d.order_id AND {_UNFILLED}"""
+"""How alerts stand. One is worked when its entry is ordered: what became of the order is known to the order alone."""
+
 NEAR = 5_000
 """How many of the newest decision ids a misspelt one is compared with."""
 
@@ -192,6 +207,10 @@ class Reader:
             order |= {name: Decimal(order[name]) for name in ("quantity", "filled", "price") if order[name] is not None}
         return orders
 
+    def unfilled(self, order_id: str) -> str:
+        """How an order ended of which nothing was traded, and why; empty where it works, or something was."""
+        return self._value(f"SELECT {_ENDED} FROM orders o WHERE o.id = ? AND {_UNFILLED}", order_id) or ""
+
     def fills(self, decision_id: str) -> list[Fill]:
         """The fills of those orders."""
         ids = "SELECT 'fill:' || f.id FROM fill f JOIN orders o ON o.id = f.order_id WHERE o.decision_id = ?"
@@ -206,7 +225,7 @@ class Reader:
         """The newest messages from outside, newest first, those that were refused unread too; `before` is a `seq`."""
         if not self._has_alerts():
             return []
-        sql = f"SELECT {', '.join(_ALERT)} FROM alert WHERE seq < ? AND (? IS NULL OR state = ?) ORDER BY seq DESC LIMIT ?"
+        sql = f"SELECT * FROM ({_STANDS}) WHERE seq < ? AND (? IS NULL OR state = ?) ORDER BY seq DESC LIMIT ?"
         rows = self._rows(sql, before if before is not None else 2**62, state, state, limit)
         found = []
         for row in rows:
@@ -216,7 +235,7 @@ class Reader:
 
     def alert(self, name: str) -> dict[str, Any]:
         """One message: its row, request, text and warnings. Raises `HomeError` with the nearest ids."""
-        rows = self._rows(f"SELECT {', '.join(_ALERT)} FROM alert WHERE id = ?", name) if self._has_alerts() else []
+        rows = self._rows(f"SELECT * FROM ({_STANDS}) WHERE id = ?", name) if self._has_alerts() else []
         if not rows:
             known = [i for (i,) in self._rows("SELECT id FROM alert ORDER BY seq DESC LIMIT ?", NEAR)] if self._has_alerts() else []
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)

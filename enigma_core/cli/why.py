@@ -83,6 +83,7 @@ def _story(reader: Reader, decision: Decision) -> dict[str, Any]:
     trades = reader.trades(decision.id)
     return {
         **msgspec.structs.asdict(decision),
+        "unfilled": (reader.unfilled(decision.order_id) if decision.order_id else "") or None,
         "orders": reader.orders(decision.id),
         "fills": reader.fills(decision.id),
         "trade": trades[0] if trades else None,
@@ -95,13 +96,14 @@ def _show(out: Console, reader: Reader, d: Decision) -> None:
 
     from enigma_core.cli import display
 
+    unfilled = reader.unfilled(d.order_id) if d.order_id else ""
     style = "bold green" if d.score > 0 else "bold red"
     out.print(
         Text.assemble((d.id, "bold"), "  ", d.symbol, " ", d.timeframe, "  ", (f"{display.when(d.ts)} UTC, from {d.source}", "dim"))
     )
     said = f"  score {d.score:+.1f}, confidence {d.confidence:.2f}, {d.agreeing} of {d.voting} indicators agree"
     out.print(Text.assemble((str(d.klass), style), said))
-    out.print(Text.assemble(("Done: " if d.order_id else "Not done: ", "bold"), _outcome(d)))
+    out.print(Text.assemble(("Done: " if d.order_id and not unfilled else "Not done: ", "bold"), _outcome(d, unfilled)))
     out.print()
     out.print(display.grid("Points", ("indicator", "points"), [_points(name, value) for name, value in _ranked(d.points)]))
     scores = [(t, ("not known", "dim") if s is None else (f"{s:+.1f}", display.colour(s))) for t, s in d.scores.items()]
@@ -118,12 +120,12 @@ def _show(out: Console, reader: Reader, d: Decision) -> None:
         out.print(Padding(Text.assemble(("fault: ", "yellow"), fault), (0, 0, 0, 1)))
 
 
-def _outcome(d: Decision) -> str:
-    """What came of it, or why nothing did."""
+def _outcome(d: Decision, unfilled: str) -> str:
+    """What came of it, or why nothing did; `unfilled` tells how its order ended where nothing of it filled."""
     from enigma_core.cli.display import refusal
 
     if d.order_id:
-        return f"order {d.order_id}"
+        return f"order {d.order_id}" + (f" filled nothing, {unfilled}" if unfilled else "")
     against = [refusal(v) for v in d.verdicts if not v.passed]
     return "; ".join(against) or (f"no size: {d.sizing.bound}" if d.sizing is not None and not d.sizing.quantity else d.reason)
 

@@ -16,7 +16,7 @@ from apis import SECRETS, Api, TradedDesk, running
 from enigma_core.alert import Alert, AlertRefused, AlertWorked, Request
 from enigma_core.errors import EnigmaError
 from enigma_core.home import Home
-from enigma_core.model import Order, Purpose
+from enigma_core.model import Order, OrderEnded, Purpose
 from enigma_webhooks.commands.alert import alert
 from ledger import SYMBOL, decision, entry, fill, started, stop, stopped_out, trade
 
@@ -56,6 +56,28 @@ def closing(ts: int) -> Order:
         leverage=6,
         reason="alert",
     )
+
+
+@pytest.fixture
+def never_placed(tmp_path: Path) -> Path:
+    """Four alerts whose entries were ordered: one order was rejected, one called off, one filled in part, one works."""
+    ends: dict[str, list[Any]] = {
+        "Arefused": [OrderEnded(ts=8, order_id="Arefused-in", symbol=SYMBOL, state="rejected", reason="code 300003: no margin")],
+        "Acalled": [OrderEnded(ts=8, order_id="Acalled-in", symbol=SYMBOL, state="cancelled")],
+        "Apart": [
+            fill(8, id="Apart-in-1", order_id="Apart-in", quantity=Decimal(3)),
+            OrderEnded(ts=8, order_id="Apart-in", symbol=SYMBOL, state="cancelled", reason="the rest"),
+        ],
+        "Aworks": [],
+    }
+    with Home.open(tmp_path) as opened, opened.journal("paper", "synthetic seed=1") as journal:
+        journal.write([started()], 0)
+        for name, end in ends.items():
+            journal.write([stored(name)], 5)
+            made = decision(7, id=name, source="tradingview", order_id=f"{name}-in")
+            journal.write([made, entry(7, id=f"{name}-in", decision_id=name), worked(name, "entered", "entered", 7, name)], 7)
+            journal.write(end, 8)
+    return tmp_path
 
 
 @pytest.fixture
@@ -121,6 +143,27 @@ def test_the_list_can_be_cut_and_kept_to_one_outcome(home: Path) -> None:
     assert (only["id"], only["outcome"], only["request"]["quantity"]) == ("Atraded", "entered", "0.50")
     assert "no alert whose outcome is halted" in call("list", "--home", home, "--outcome", "halted").stdout
     call("list", "--outcome", "splendid", code=2)
+
+
+def test_an_entry_that_ended_without_a_fill_is_listed_as_unfilled(never_placed: Path) -> None:
+    listed = json.loads(call("list", "--home", never_placed, "--json").stdout)
+    assert {a["id"]: (a["outcome"], a["reason"]) for a in listed} == {
+        "Arefused": ("unfilled", "rejected: code 300003: no margin"),
+        "Acalled": ("unfilled", "cancelled"),
+        "Apart": ("entered", "entered"),
+        "Aworks": ("entered", "entered"),
+    }
+    for outcome, names in (("unfilled", ["Acalled", "Arefused"]), ("entered", ["Aworks", "Apart"])):
+        found = json.loads(call("list", "--home", never_placed, "--outcome", outcome, "--json").stdout)
+        assert [a["id"] for a in found] == names
+
+
+def test_an_entry_that_ended_without_a_fill_is_shown_as_not_done(never_placed: Path) -> None:
+    shown = call("show", "Arefused", "--home", never_placed).stdout
+    assert "accepted -> unfilled" in shown
+    assert "Not done: order Arefused-in filled nothing, rejected: code 300003: no margin" in shown
+    assert "Done: order Apart-in\n" in call("show", "Apart", "--home", never_placed).stdout
+    assert "Done: order Aworks-in\n" in call("show", "Aworks", "--home", never_placed).stdout
 
 
 def test_a_stored_alert_comes_back_from_its_line_as_it_was(home: Path) -> None:

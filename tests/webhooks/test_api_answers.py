@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from litestar import get
 from litestar.exceptions import HTTPException
 
 from apis import MARKUP, TREE, Api, Client, TradedDesk, running
 from desk import BTC
+from enigma_core.alert import Alert, AlertWorked
 from enigma_core.errors import Busy, HomeError
-from enigma_core.model import Blocked, Decision, ExternalSeen, StateSet, StreakReset
+from enigma_core.journal import Journal
+from enigma_core.model import Blocked, Decision, ExternalSeen, Order, OrderEnded, Purpose, StateSet, StreakReset
 from enigma_core.parts import Feed
 from enigma_webhooks.api.account import thinned
 from enigma_webhooks.api.ledger import Ledger, Reads
@@ -80,6 +83,28 @@ def test_what_the_venue_blocks_and_what_others_hold_is_told(tmp_path: Path) -> N
         desk.account.apply(ExternalSeen(ts=1, symbol=ETH, side=1, quantity=Decimal(5), price=Decimal(3_000), margin=Decimal(30)))
         assert got(client, "/risk")["blocked"] == [{"symbol": ETH, "reason": "paused"}]
         assert got(client, "/portfolio")["external"] == [ETH]
+
+
+def test_an_entry_that_ended_without_a_fill_is_no_entry(tmp_path: Path) -> None:
+    desk = TradedDesk(tmp_path)
+    made = next(r for r in desk.told if type(r) is Decision)
+    order = next(r for r in desk.told if type(r) is Order and r.purpose is Purpose.ENTRY)
+    asked = next(r for r in desk.told if type(r) is Alert)
+    with Journal.open(desk.journal, "paper", "test", "OFF") as journal:
+        now = desk.time
+        journal.write([msgspec.structs.replace(asked, id="Anone", key="Anone")], now)
+        told = AlertWorked(ts=now, id="Anone", source="", symbol=BTC, outcome="entered", reason="entered", decision_id="Anone")
+        entry = msgspec.structs.replace(order, id="Anone-in", decision_id="Anone")
+        journal.write([msgspec.structs.replace(made, id="Anone", order_id="Anone-in"), entry, told], now)
+        journal.write([OrderEnded(ts=now, order_id="Anone-in", symbol=BTC, state="expired", reason="too old to be sent")], now)
+    with running(Api(desk)) as client:
+        (alert,) = got(client, "/alerts", outcome="unfilled")["items"]
+        assert (alert["id"], alert["state"], alert["reason"]) == ("Anone", "unfilled", "expired: too old to be sent")
+        assert got(client, "/alerts/Anone")["state"] == "unfilled"
+        assert "Anone" not in [a["id"] for a in got(client, "/alerts", outcome="entered")["items"]]
+        newest, *others = got(client, "/decisions")["items"]
+        assert newest["unfilled"] == got(client, "/decisions/Anone")["decision"]["unfilled"] == "expired: too old to be sent"
+        assert {d["unfilled"] for d in others} == {None}
 
 
 @pytest.mark.parametrize(("path", "more"), [("/orders", {"state": "all"}), ("/decisions", {}), ("/trades", {}), ("/alerts", {})])

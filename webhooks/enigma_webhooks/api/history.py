@@ -10,7 +10,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import QueryParameter
 
 from enigma_core import report
-from enigma_core.alert import Action, Mode, Outcome, Stance
+from enigma_core.alert import Action, Mode, Stance, Standing
 from enigma_core.model import Class, Decision, Fill, Trade, Verdict
 from enigma_webhooks.api.ledger import AtReads, Ledger
 from enigma_webhooks.api.naming import recorded
@@ -31,9 +31,7 @@ from enigma_webhooks.api.shapes import (
     text,
 )
 
-State = Outcome | Literal["waiting", "rejected"]
-"""How an alert stands: what it came to, waiting, or refused before anything was asked of the engine."""
-OfState = Annotated[State | None, QueryParameter(description="only those that stand so")]
+OfState = Annotated[Standing | None, QueryParameter(description="only those that stand so")]
 
 
 class SizeShown(Shape, frozen=True, kw_only=True):
@@ -64,6 +62,8 @@ class DecisionShown(Shape, frozen=True, kw_only=True):
     sizing: SizeShown | None
     order_id: str | None
     reason: str
+    unfilled: str | None
+    """How its order ended where nothing of it filled, such as ``rejected: too small``; null where it works or filled."""
     faults: list[str]
 
 
@@ -130,7 +130,7 @@ class AlertShown(Shape, frozen=True, kw_only=True):
     received: Moment
     source: str
     symbol: str
-    state: State
+    state: Standing
     reason: str
     decision_id: str | None
     mode: Mode | None
@@ -156,8 +156,13 @@ async def decisions(
 ) -> Page[DecisionShown]:
     """Decisions, newest first, those that came to nothing included."""
     wanted = recorded(desk, symbol)
-    found = await reads(lambda ledger: ledger.decisions_page(limit, before, wanted))
-    return Page(items=[decision_shown(d) for _, d in found], next=_next(found, limit))
+
+    def read(ledger: Ledger) -> list[tuple[int, DecisionShown]]:
+        page = ledger.decisions_page(limit, before, wanted)
+        return [(cursor, decision_shown(d, ledger.unfilled(d.order_id) if d.order_id else "")) for cursor, d in page]
+
+    found = await reads(read)
+    return Page(items=[shown for _, shown in found], next=_next(found, limit))
 
 
 @get("/decisions/{decision_id:str}", responses=REFUSALS, opt={"scope": "read"})
@@ -170,7 +175,7 @@ async def decision(reads: AtReads, decision_id: Id) -> Story:
             return None
         trades = ledger.trades(found.id)
         return Story(
-            decision=decision_shown(found),
+            decision=decision_shown(found, ledger.unfilled(found.order_id) if found.order_id else ""),
             orders=[shaped(OrderOf, order | {"side": _side(order["side"])}) for order in ledger.orders(found.id)],
             fills=[_fill(fill) for fill in ledger.fills(found.id)],
             trade=trade_shown(trades[0]) if trades else None,
@@ -208,8 +213,8 @@ async def trades(
     return Page(items=[trade_shown(t) for _, t in found], next=_next(found, limit))
 
 
-def decision_shown(d: Decision) -> DecisionShown:
-    """A decision as it is answered."""
+def decision_shown(d: Decision, unfilled: str = "") -> DecisionShown:
+    """A decision as it is answered; `unfilled` tells how its order ended where nothing of it filled."""
     size = d.sizing
     return DecisionShown(
         **{name: report.ready(getattr(d, name)) for name in ("id", "ts", "symbol", "timeframe", "source", "score", "confidence")},
@@ -224,6 +229,7 @@ def decision_shown(d: Decision) -> DecisionShown:
         else SizeShown(quantity=text(size.quantity), leverage=size.leverage, margin=text(size.margin), bound=size.bound),
         order_id=d.order_id,
         reason=d.reason,
+        unfilled=unfilled or None,
         faults=list(d.faults),
     )
 

@@ -18,7 +18,7 @@ WIDE = 132
 SHOWN = 20
 """Alerts listed where nobody says how many."""
 
-STATES = ("waiting", "rejected", *get_args(Outcome))
+STATES = ("waiting", "rejected", "unfilled", *get_args(Outcome))
 
 
 @click.command("list")
@@ -91,4 +91,10 @@ def colour(outcome: str) -> str:
     """The style of an outcome: green where something was done, red where it was not, dim while it waits."""
     if outcome in ("entered", "closed", "reduced", "cancelled", "voted", "vetoed"):
         return "green"
-    return "red" if outcome in ("refused", "rejected", "expired", "halted") else "dim" if outcome in ("waiting", "ignored") else ""
+    return (
+        "red"
+        if outcome in ("refused", "rejected", "expired", "halted", "unfilled")
+        else "dim"
+        if outcome in ("waiting", "ignored")
+        else ""
+    )
