@@ -23,6 +23,7 @@ from enigma_exchange.account import Timing
 from enigma_exchange.account.asking import Asking
 from enigma_exchange.account.comparing import Comparing
 from enigma_exchange.account.fills import Fills
+from enigma_exchange.account.finishing import Finishing
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.lives import Lives
 from enigma_exchange.account.sending import Sending
@@ -87,8 +88,12 @@ def timeout_is_failure() -> Patches:
 
 @bug
 def absent_after_one_look() -> Patches:
-    """One look that does not find an order proves that it is not there."""
-    return [(Life, "missed", lambda self, times, seconds: len(self.misses) >= 1)]
+    """One look that does not find an order proves that it is not there: neither fills nor the position are asked."""
+
+    async def wrong(self: Finishing, life: Life) -> None:
+        await self.end(life, "expired", "it never reached the exchange")
+
+    return [(Life, "missed", lambda self, times, seconds: len(self.misses) >= 1), (Finishing, "prove", wrong)]
 
 
 @bug
