@@ -12,8 +12,10 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from enigma_core import database
 from enigma_core.errors import EnigmaError
@@ -88,7 +90,7 @@ def intentions(plan: Plan, home: Path) -> list[str]:
     symbols = ", ".join(plan.symbols) or "every symbol of the feed"
     many = f"{len(plan.symbols)} symbols: " if len(plan.symbols) > 1 else ""
     lines = [
-        f"account: {_identity(executor)}" + (": no real money" if plan.sandbox else ", with real money"),
+        f"account: {_identity(executor)}" + (": no real money" if plan.sandbox else _money(executor)),
         f"market: {_identity(feed)}, {many}{symbols}",
         f"strategy: {plan.strategy}, signals on {plan.timeframes.primary}, entries worked by "
         + (algorithm.name if algorithm is not None else "market"),
@@ -328,6 +330,17 @@ def _identity(part: Feed | Executor | None) -> str:
     except EnigmaError:
         # without a key there is no account; that it is missing is said elsewhere
         return "not known yet"
+
+
+def _money(executor: Executor | None) -> str:
+    """Whose money it is, as far as the address says."""
+    url = getattr(executor, "url", None)
+    try:
+        host = urlsplit(url).hostname if url else None
+        here = host is not None and (host == "localhost" or ip_address(host).is_loopback)
+    except ValueError:
+        here = False
+    return f" at {url}, on this machine: its money is what that exchange makes of it" if here else ", with real money"
 
 
 def _number(part: Part | None, setting: str) -> float | None:

@@ -161,10 +161,23 @@ def download(
 
 def _plan(config: str | None, sets: Sequence[str], feed: str | None) -> Plan:
     """The plan whose feed has history to fetch: the one named, the configuration's, else the exchange's."""
-    plan, _, _ = options.planned(config, None, sets, {"feed.use": feed})
-    if feed is None and (plan.feed is None or plan.feed.simulated or plan.feed.name == "csv"):
-        plan, _, _ = options.planned(config, None, sets, {"feed.use": EXCHANGE})
+    # before the settings are checked: those of the exchange are no made-up market's
+    named = feed if feed is not None or _fetches(config, sets) else EXCHANGE
+    plan, _, _ = options.planned(config, None, sets, {"feed.use": named})
     return plan
+
+
+def _fetches(config: str | None, sets: Sequence[str]) -> bool:
+    """Whether the configuration names a feed that has history to fetch; one that is not known is refused where it is made."""
+    from enigma_core import config as settings
+    from enigma_core.plugins import Catalogue
+
+    tree = settings.load(config, None, sets)
+    name = tree.get("feed.use")
+    offer = Catalogue.load(tree.plugin_folders).parts("feed").get(name)
+    if offer is None:
+        return name is not None
+    return name != "csv" and not getattr(offer.part, "simulated", False)
 
 
 def _timeframes(given: Sequence[str], feed: Feed) -> list[str]:

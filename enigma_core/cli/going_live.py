@@ -24,6 +24,9 @@ REAL = {"feed": ("synthetic", "kucoin"), "executor": ("paper", "ccxt")}
 MARKET = {"use": "feed", "data": "data", "seed": "seed"}
 """What the command line says of a feed, and what a local exchange calls it."""
 
+ADDRESSES = ("feed.url", "executor.url")
+"""Where a run trades; a rehearsal does so at the exchange that it starts."""
+
 
 def parts(
     config: str | None, strategy: str | None, sets: Sequence[str], flags: Mapping[str, Any], changed: Mapping[str, Any]
@@ -39,7 +42,15 @@ def parts(
         for section, (made_up, real) in REAL.items()
         if tree.get(f"{section}.use") == made_up and tree.origin(f"{section}.use") != tree.origin("mode")
     }
-    return found | _rehearsed(flags) if tree.get("sandbox") is True else found
+    if tree.get("sandbox") is not True:
+        return found
+    for path in ADDRESSES:
+        # a configuration file's address is that of another kind of run
+        if (typed := tree.text(path)) is not None:
+            raise ConfigError(
+                f"{path} is {typed}, and a rehearsal trades at its own local exchange: leave it out, or leave out --sandbox"
+            )
+    return found | _rehearsed(flags)
 
 
 def _rehearsed(flags: Mapping[str, Any]) -> dict[str, Any]:

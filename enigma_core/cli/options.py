@@ -140,6 +140,23 @@ def account(plan: Plan, home: str | Path | None) -> tuple[Book | None, int | Non
         return None, None, f"a new account is assumed: {error}"
 
 
+def rehearsed(plan: Plan, home: str | Path | None) -> Book | None:
+    """The account that rehearsals in `home` have, where the plan's feed reads their local exchange; None where it does not."""
+    from urllib.parse import urlsplit
+
+    from enigma_core.errors import HomeError
+    from enigma_core.home import home_path
+    from enigma_core.reading import Reader
+
+    folder = home_path(home)
+    with contextlib.suppress(OSError, ValueError, HomeError):
+        at = urlsplit(getattr(plan.feed, "url", None) or "")
+        if at.hostname in ("127.0.0.1", "localhost") and at.port == int((folder / "sandbox" / "port").read_text("ascii")):
+            with Reader(folder / "sandbox.sqlite") as reader:
+                return reader.account()[0]
+    return None
+
+
 def market(plan: Plan) -> str:
     """What an account of this plan belongs to: a venue's account, or a feed's market."""
     assert plan.feed is not None

@@ -48,7 +48,8 @@ def screener(
 
     Looks at active USDT perpetuals, the 100 most traded ones with a turnover of 5,000,000 a day and a spread of 0.1 % at the
     most; services.screener of the configuration sets that otherwise. The account is the one that the runs in the home folder
-    have, where it belongs to this market; else a new one. Nothing is traded, nothing is written.
+    have, where it belongs to this market or to the local exchange that the feed reads; else a new one. Nothing is traded, nothing
+    is written.
     """
     from enigma_screener.service import Screener, screener_of
 
@@ -57,6 +58,8 @@ def screener(
     settings = screener_of(plan) or Screener()
     count, pause = top or settings.top, every or settings.every
     book, since, note = options.account(plan, home)
+    if book is None and (book := options.rehearsed(plan, home)) is not None:
+        note = ""
     standing = _standing(plan, settings.bounds, pairs, book)
     source = f"feed {standing.feed.name}" + ("" if book is None else ", the account of the home folder")
     if as_json:

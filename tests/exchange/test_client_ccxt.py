@@ -236,6 +236,13 @@ def test_the_pro_client_hears_the_market_and_its_own_orders(exchange: Local) -> 
             orders = found["orders"]
             while not any(o["id"] == order["id"] and o["status"] == "closed" for o in orders):
                 orders = await asyncio.wait_for(client.watch_orders(SYMBOL), 10)
+            # it asks the spot host for its token; the first answer is a list of what is held
+            (held,) = await asyncio.wait_for(client.watch_position(SYMBOL), 10)
+            assert held["contracts"] == 3
+            pushed = exchange.sandbox.hub
+            changed = asyncio.ensure_future(client.watch_position(SYMBOL))
+            await soon(lambda: any(f"/contract/position:{XBT}" in str(socket.topics) for socket in pushed.sockets))
             await flat(client)
+            assert (await asyncio.wait_for(changed, 10))["symbol"] == SYMBOL
 
     asyncio.run(run())

@@ -127,7 +127,7 @@ def test_the_two_hosts_are_kept_apart() -> None:
     there = Local()
     assert there.ask("GET", "/api/v1/user/api-key", mount="spot").data["permission"] == "General,Futures"
     assert there.ask("GET", "/api/v1/user/api-key").status == 404
-    assert there.ask("POST", "/api/v1/bullet-private", mount="spot").code == "404000"
+    assert there.ask("GET", "/api/v1/positions", mount="spot").code == "404000"
 
 
 def test_x12_weight_is_counted_in_pools_and_too_much_is_refused() -> None:

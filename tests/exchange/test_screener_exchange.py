@@ -13,8 +13,10 @@ from served import Local, local
 
 from enigma_core import config
 from enigma_core.cli import options, root
+from enigma_core.journal import Memory
 from enigma_core.plugins import Catalogue
 from enigma_sandbox.markets import Setup
+from ledger import SYMBOL, decision, entry, fill, started
 
 CATALOGUE = Catalogue.built_in()
 
@@ -50,6 +52,18 @@ def test_every_listed_market_is_ranked_with_what_its_stream_shows(exchange: Loca
         assert one["turnover"] > 5e6
         assert abs(one["funding"]) < 0.01
         assert set(one["scored"]) == {"5m", "15m", "30m", "1h", "2h", "4h"}
+
+
+def test_what_a_rehearsal_at_this_exchange_holds_is_held(exchange: Local, home: Path) -> None:
+    memory = Memory()
+    memory.write([started()], 1)
+    memory.write([decision(1), entry(1)], 1)
+    memory.write([fill(1)], 1)
+    (home / "sandbox").mkdir(parents=True)
+    memory.save(home / "sandbox.sqlite", "sandbox", "a local exchange")
+    for port, held in ((exchange.url.rpartition(":")[2], [SYMBOL]), ("9", [])):
+        (home / "sandbox" / "port").write_text(port)
+        assert [one["symbol"] for one in scanned(exchange)["opportunities"] if one["held"]] == held
 
 
 def test_a_run_is_given_the_best_of_them_to_trade(exchange: Local, home: Path) -> None:

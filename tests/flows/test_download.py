@@ -17,12 +17,13 @@ from click.testing import CliRunner, Result
 
 from enigma_core.candle_store import CandleStore, stores
 from enigma_core.cli import root
-from enigma_core.cli.download import PAGE, _fetched, _funding
-from enigma_core.errors import DataError
+from enigma_core.cli.download import PAGE, _fetched, _funding, _plan
+from enigma_core.errors import ConfigError, DataError
 from enigma_core.market import Funding
 from enigma_core.model import Candles, Instrument
 from enigma_core.parts import Feed
 from enigma_plugins.feeds.csv import Csv
+from enigma_plugins.feeds.kucoin import Kucoin
 from enigma_plugins.feeds.replay import Replay
 from enigma_plugins.feeds.synthetic import Synthetic
 
@@ -255,6 +256,15 @@ def test_what_cannot_be_fetched_is_a_sentence(words: Sequence[object], said: str
     result = call("--feed", "synthetic", *words, code=code)
     assert said in result.output + result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_setting_of_the_exchange_needs_no_name_of_it() -> None:
+    assert _plan(None, ("feed.url=http://127.0.0.1:9000",), None).feed == Kucoin(url="http://127.0.0.1:9000")
+    assert isinstance(_plan(None, (), None).feed, Kucoin)
+    assert isinstance(_plan(None, ("feed.use=kucoin",), None).feed, Kucoin)
+    assert isinstance(_plan(None, (), "synthetic").feed, Synthetic)
+    with pytest.raises(ConfigError, match=r"nosuch"):
+        _plan(None, ("feed.use=nosuch",), None)
 
 
 def test_a_folder_of_several_markets_asks_which(tmp_path: Path) -> None:

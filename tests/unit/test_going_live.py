@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ def test_in_a_rehearsal_the_market_asked_for_is_that_of_the_local_exchange(monke
     assert found == {**real, "rehearsal.feed": "replay", "rehearsal.data": "candles", "feed.data": None}
     monkeypatch.setenv("KUCOIN_SANDBOX", "true")
     assert asked(mode="live", feed_seed=7) == {**real, "rehearsal.seed": 7, "feed.seed": None}
+
+
+@pytest.mark.parametrize("path", ["feed.url", "executor.url"])
+def test_a_rehearsal_is_given_no_address(path: str, tmp_path: Path) -> None:
+    elsewhere = (f"{path}=http://elsewhere.example",)
+    with pytest.raises(ConfigError, match=f"{path} is http://elsewhere.example, and a rehearsal trades at its own"):
+        parts(None, None, elsewhere, {"mode": "live", "sandbox": True}, {})
+    assert parts(None, None, elsewhere, {"mode": "live"}, {})
+    file = tmp_path / "of_a_live_run.json"
+    section = path.partition(".")[0]
+    file.write_text(json.dumps({section: {"use": {"feed": "kucoin", "executor": "ccxt"}[section], "url": "http://127.0.0.1:9000"}}))
+    assert "executor.use" in parts(str(file), None, (), {"mode": "live", "sandbox": True}, {}) or section == "executor"
 
 
 def test_a_rehearsal_goes_on_in_real_time() -> None:

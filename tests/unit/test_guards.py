@@ -459,6 +459,18 @@ def test_a_run_says_whose_money_it_trades_where_and_what_it_can_lose(plan: Plan,
     assert "sandbox.sqlite" in rehearsed
 
 
+def test_an_exchange_on_this_machine_is_not_said_to_trade_real_money(plan: Plan, home: Path) -> None:
+    for url, here in (
+        ("http://127.0.0.1:9000", True),
+        ("http://localhost:9", True),
+        ("http://[::1]:9", True),
+        ("http://x.example", False),
+    ):
+        said = "\n".join(guards.intentions(with_(plan, executor=Exchange(url=url)), home))
+        assert (f"account 5f1c at {url}, on this machine: its money is what that exchange makes of it" in said) is here
+        assert ("with real money" in said) is not here
+
+
 def test_what_a_plan_lacks_can_be_told_too(home: Path) -> None:
     said = "\n".join(guards.intentions(Plan(mode="live", sizer=None), home))
     assert "account: none" in said

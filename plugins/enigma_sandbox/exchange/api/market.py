@@ -12,7 +12,7 @@ from enigma_sandbox.exchange.floor import Floor
 from enigma_sandbox.exchange.refusals import parameter
 from enigma_sandbox.exchange.shown import NANOS, plain
 from enigma_sandbox.exchange.tape import GRANULARITIES, MINUTE, Level, Tape
-from enigma_sandbox.exchange.words import Request
+from enigma_sandbox.exchange.words import Mount, Request
 
 KLINES = 500
 """Rows of one answer."""
@@ -54,14 +54,18 @@ class MarketApi:
         ):
             yield Route(method="GET", path=path, answer=answer, weight=weight, pool="Public")
         yield Route(method="POST", path="/api/v1/bullet-public", answer=self._public_token, weight=10, pool="Public")
-        yield Route(
-            method="POST",
-            path="/api/v1/bullet-private",
-            answer=self._private_token,
-            weight=10,
-            pool="Futures",
-            permission="General",
-        )
+        # ccxt's watch_position asks the spot host for its token
+        mounts: tuple[tuple[Mount, str], ...] = (("futures", "Futures"), ("spot", "Spot"))
+        for mount, pool in mounts:
+            yield Route(
+                method="POST",
+                path="/api/v1/bullet-private",
+                answer=self._private_token,
+                weight=10,
+                pool=pool,
+                permission="General",
+                mount=mount,
+            )
         yield Route(method="GET", path="/api/v1/timestamp", answer=self._time, weight=3, pool="Public", mount="spot")
         yield Route(method="GET", path="/api/v1/status", answer=self._status, weight=3, pool="Public", mount="spot")
 
