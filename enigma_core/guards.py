@@ -115,6 +115,16 @@ def intentions(plan: Plan, home: Path) -> list[str]:
     return lines
 
 
+def at_hand(executor: Executor | None) -> str:
+    """The address that `executor` trades at, where that is on this machine; else empty."""
+    url = getattr(executor, "url", None) or ""
+    try:
+        host = urlsplit(url).hostname
+        return url if host is not None and (host == "localhost" or ip_address(host).is_loopback) else ""
+    except ValueError:
+        return ""
+
+
 def skewed(ms: float) -> str | None:
     """Why nothing may be traded while the clock here is `ms` ahead of the exchange's (behind it below 0); None where it may."""
     if math.isfinite(ms) and abs(ms) <= MAX_SKEW:
@@ -334,13 +344,8 @@ def _identity(part: Feed | Executor | None) -> str:
 
 def _money(executor: Executor | None) -> str:
     """Whose money it is, as far as the address says."""
-    url = getattr(executor, "url", None)
-    try:
-        host = urlsplit(url).hostname if url else None
-        here = host is not None and (host == "localhost" or ip_address(host).is_loopback)
-    except ValueError:
-        here = False
-    return f" at {url}, on this machine: its money is what that exchange makes of it" if here else ", with real money"
+    url = at_hand(executor)
+    return f" at {url}, on this machine: its money is what that exchange makes of it" if url else ", with real money"
 
 
 def _number(part: Part | None, setting: str) -> float | None:

@@ -89,6 +89,7 @@ def run(
     import msgspec
 
     from enigma_core import config as settings
+    from enigma_core import guards
     from enigma_core.cli import going_live
     from enigma_core.config.kept import FILE as KEPT
     from enigma_core.config.kept import Settings, kept
@@ -154,7 +155,7 @@ def run(
             summary = _traded(plan, held, catalogue, changeable, fresh, seconds, _json_line, laid.running)
             _json_line(summary)
         else:
-            with _shown(quiet, detail) as (out, stream, observer):
+            with _shown(quiet, detail, guards.at_hand(plan.executor)) as (out, stream, observer):
                 summary = _traded(plan, held, catalogue, changeable, fresh, seconds, observer, laid.running)
             out.print()
             out.print(_table(summary, stream))
@@ -251,8 +252,11 @@ def _json_line(record: Any) -> None:
 
 
 @contextlib.contextmanager
-def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observer]]:
-    """A console, the stream of lines on it, and what takes the records; a status line below them on a terminal."""
+def _shown(quiet: bool, detail: bool, at: str) -> Iterator[tuple[Console, Stream, Observer]]:
+    """A console, the stream of lines on it, and what takes the records; a status line below them on a terminal.
+
+    `at` is the address of an exchange on this machine, where orders go to one.
+    """
     from rich.live import Live
     from rich.text import Text
 
@@ -270,7 +274,7 @@ def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observe
 
     def observe(record: Any) -> None:
         if isinstance(record, RunStarted):
-            _banner(out, record)
+            _banner(out, record, at)
             stream.begin(record.symbols, record.equity, flat=not record.positions)
             if out.is_terminal:
                 live.start()
@@ -285,7 +289,7 @@ def _shown(quiet: bool, detail: bool) -> Iterator[tuple[Console, Stream, Observe
         live.stop()
 
 
-def _banner(out: Console, started: RunStarted) -> None:
+def _banner(out: Console, started: RunStarted, at: str) -> None:
     from rich.text import Text
 
     from enigma_core.cli import display
@@ -293,7 +297,7 @@ def _banner(out: Console, started: RunStarted) -> None:
     real = started.mode == "live"
     word = (f" {started.mode.upper()} ", "bold white on red" if real else "bold black on yellow")
     money = {"paper": "no real money: every fill is simulated", "sandbox": "no real money: a local exchange"}
-    out.print(Text.assemble(word, "  ", money.get(started.mode, "REAL MONEY")))
+    out.print(Text.assemble(word, "  ", money.get(started.mode, f"an exchange on this machine: {at}" if at else "REAL MONEY")))
     held = f", holding {', '.join(started.positions)}" if started.positions else ""
     out.print(
         display.facts(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from enigma_core.cli import display
 from enigma_core.cli.going_live import parts
+from enigma_core.cli.run import _banner
 from enigma_core.errors import ConfigError
+from enigma_core.shells.stream import RunStarted
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +56,28 @@ def test_a_rehearsal_is_given_no_address(path: str, tmp_path: Path) -> None:
 def test_a_rehearsal_goes_on_in_real_time() -> None:
     with pytest.raises(ConfigError, match="--speed is for"):
         asked(mode="live", sandbox=True, feed_speed=10.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "at", "said"),
+    [
+        ("live", "", "REAL MONEY"),
+        ("live", "http://127.0.0.1:9000", "an exchange on this machine: http://127.0.0.1:9000"),
+        ("sandbox", "http://127.0.0.1:9000", "no real money: a local exchange"),
+    ],
+)
+def test_a_run_says_first_whose_money_it_is(mode: str, at: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    started = RunStarted(
+        mode=mode,
+        market="a market",
+        symbols=("BTC/USDT:USDT",),
+        strategy="none",
+        timeframe="5m",
+        equity=Decimal(1),
+        positions=(),
+        recovered=False,
+        home="home",
+        told=(),
+    )
+    _banner(display.console(), started, at)
+    assert said in capsys.readouterr().out.splitlines()[0]
