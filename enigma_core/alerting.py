@@ -167,6 +167,18 @@ def taken_off(request: Request, held: Decimal, price: float, equity: Decimal, in
     return min(held, held * share // instrument.lot * instrument.lot)
 
 
+def calls_off(later: Request, earlier: Request) -> bool:
+    """Whether `later`, which only reduces, says that the entry of `earlier` is not wanted: one of its symbol, or a halt.
+
+    What closes the other side only says nothing of it.
+    """
+    if later.action == "halt":
+        return True
+    if later.symbol != earlier.symbol:
+        return False
+    return later.position is not None or later.closes is None or stance_of(earlier, 0) in (None, later.closes)
+
+
 def too_old(alert: Alert, now: int) -> str:
     """Why the alert is not worked at `now` (wall, ms) any more; empty while it is fresh enough."""
     request = alert.request

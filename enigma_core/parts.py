@@ -484,6 +484,11 @@ class RemoteVenue(Venue, Protocol):
         ...
 
     @property
+    def doubted(self) -> bool:
+        """Whether the book may be of before: something may have been missed, or a difference is still to be explained."""
+        ...
+
+    @property
     def calm(self) -> bool:
         """Whether nothing that could open a position is at the venue, and all that is held was seen to be protected there."""
         ...

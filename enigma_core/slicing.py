@@ -307,6 +307,10 @@ class Slicer:
         cast(RemoteVenue, self._venue).doubt(reason)
 
     @property
+    def doubted(self) -> bool:
+        return cast(RemoteVenue, self._venue).doubted
+
+    @property
     def calm(self) -> bool:
         return cast(RemoteVenue, self._venue).calm
 

@@ -25,6 +25,7 @@ class Pulse:
         self._within = within
         self._clock = clock
         self._felt: dict[str, float] = dict.fromkeys(symbols, 0.0)
+        self._looked: float | None = None
         self._begun = False
         self._blocked: set[str] = set()
 
@@ -44,10 +45,15 @@ class Pulse:
 
     async def second(self) -> float:
         """Wait a second; how long it took where that was much longer, else 0."""
-        before = self._now()
+        before = self._looked = self._now()
         await asyncio.sleep(1.0)
         took = self._now() - before
         return took if took > STILL else 0.0
+
+    @property
+    def late(self) -> bool:
+        """Whether this machine stood still just now, and whoever waits for a second has not seen it yet."""
+        return self._looked is not None and self._now() - self._looked > STILL
 
     def news(self, ts: int, held: Iterable[str] = ()) -> list[Blocked]:
         """Symbols that have fallen silent, and those that are heard of again, as of `ts` (ms).

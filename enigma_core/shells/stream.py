@@ -18,8 +18,8 @@ from typing import Any, cast
 import msgspec
 
 from enigma_core import guards
-from enigma_core.alert import Alert, AlertRefused, AlertWorked
-from enigma_core.alerting import too_old
+from enigma_core.alert import Alert, AlertRefused, AlertWorked, Outcome
+from enigma_core.alerting import calls_off, too_old
 from enigma_core.book import Book, Position
 from enigma_core.chance import maybe
 from enigma_core.config import masked
@@ -81,6 +81,12 @@ TURN = 0.002
 
 KNOWN_FOR = 3 * 86_400_000
 """How far back (wall, ms) a venue is told which orders are ours: it may still know them, or find one that was given up."""
+
+LOOK = 0.25
+"""Seconds between two looks at alerts that wait until the account is known again."""
+
+HELD = ": it waited for the account to be reconciled with the venue"
+"""What is said of an alert that grew old then."""
 
 TICK = 0.25
 """Seconds between two looks at whether an algorithm's moment has come."""
@@ -540,25 +546,60 @@ class Session:
         assert self._waiting is not None
         await self._ready.wait()
         while True:
-            await self._waiting.ready.wait()
+            # those held grow old, or the account is known again
+            await until(self._waiting.ready, LOOK if self._waiting.held else None)
             if maybe("session: alerts wait for a turn"):
                 await asyncio.sleep(0.05)
-            until = time.monotonic() + (0.0 if maybe("session: a turn is too short for an alert") else TURN)
-            while time.monotonic() < until and (alert := self._waiting.next()) is not None:
-                self.work(alert)
+            turn = time.monotonic() + (0.0 if maybe("session: a turn is too short for an alert") else TURN)
+            if self._waiting.held:
+                self._look_at_held()
+            while time.monotonic() < turn and (alert := self._waiting.next()) is not None:
+                self._take_alert(alert)
             await asyncio.sleep(0)
 
-    def work(self, alert: Alert) -> None:
-        """What an alert leads to, as one step of the journal; nothing if it has waited too long."""
-        assert self._venue is not None
-        self.summary.alerts += 1
-        ts = self.now()
-        if reason := too_old(alert, self.wall()):
-            symbol = alert.request.symbol
-            done = AlertWorked(ts=ts, id=alert.id, source=alert.source, symbol=symbol, outcome="expired", reason=reason)
-            self.write([done])
+    @property
+    def _doubted(self) -> bool:
+        """Whether the book may be of before: the machine stood still, say, and the account is still being looked at."""
+        return self._remote is not None and (self._remote.doubted or self._pulse.late)
+
+    def _look_at_held(self) -> None:
+        """Those that have grown too old are told so; all have their turn once the account is known again."""
+        assert self._waiting is not None
+        if not self._doubted:
+            self._waiting.release()
             return
-        self.write(put(self.engine, self._venue, msgspec.structs.replace(alert, ts=ts)))
+        now = self.wall()
+        for alert in self._waiting.drop(lambda alert: bool(too_old(alert, now))):
+            self.work(alert, HELD)
+
+    def _take_alert(self, alert: Alert) -> None:
+        """Work an alert. While the account is in doubt only what reduces is: the rest is held, and called off by that.
+
+        What was held stays in the journal as not worked: a run taken up again finds it there.
+        """
+        assert self._waiting is not None
+        if self._doubted and not alert.request.reduces:
+            self._waiting.held.append(alert)
+            return
+        if self._waiting.held and alert.request.reduces and not too_old(alert, self.wall()):
+            for earlier in self._waiting.drop(lambda held: calls_off(alert.request, held.request)):
+                self._end(earlier, "superseded", f"alert {alert.id} came while it waited for the account to be reconciled")
+        self.work(alert)
+
+    def work(self, alert: Alert, waited: str = "") -> None:
+        """What an alert leads to, as one step of the journal; nothing if it has waited too long, for what `waited` says."""
+        assert self._venue is not None
+        if reason := too_old(alert, self.wall()):
+            self._end(alert, "expired", reason + waited)
+            return
+        self.summary.alerts += 1
+        self.write(put(self.engine, self._venue, msgspec.structs.replace(alert, ts=self.now())))
+
+    def _end(self, alert: Alert, outcome: Outcome, reason: str) -> None:
+        """Nothing comes of an alert."""
+        self.summary.alerts += 1
+        symbol = alert.request.symbol
+        self.write([AlertWorked(ts=self.now(), id=alert.id, source=alert.source, symbol=symbol, outcome=outcome, reason=reason)])
 
     def command(self, command: Command) -> tuple[Sequence[Told], Future[None]]:
         """What an operator's command leads to, and the writing of it."""
@@ -750,6 +791,15 @@ class Session:
         if self._notes is not None:
             await self._notes.close()
         await asyncio.gather(*self._retired)
+
+
+async def until(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for `event`, `seconds` at most."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 def _shown(path: str, value: Any) -> str:

@@ -71,6 +71,8 @@ class Waiting:
         self.alerts: deque[Alert] = deque()
         self.ready = asyncio.Event()
         """Set while something waits to be worked."""
+        self.held: deque[Alert] = deque()
+        """Those that have had their turn and wait until the account is known again, oldest first."""
         self._journal = journal
         self._moment = moment
         self._capacity = capacity
@@ -86,7 +88,7 @@ class Waiting:
         self._recall()
 
     def __len__(self) -> int:
-        return len(self.alerts) + self._writing
+        return len(self.alerts) + len(self.held) + self._writing
 
     def add(self, alert: Alert) -> None:
         """An alert that is written down is to be worked."""
@@ -106,6 +108,18 @@ class Waiting:
             self.alerts.rotate(1)
             return second
         return self.alerts.popleft()
+
+    def release(self) -> None:
+        """Those that were held have their turn, before all that came after them."""
+        self.alerts.extendleft(reversed(self.held))
+        self.held.clear()
+        self.ready.set()
+
+    def drop(self, which: Callable[[Alert], bool]) -> list[Alert]:
+        """Those held that are `which`, oldest first: they are held no longer."""
+        gone = [alert for alert in self.held if which(alert)]
+        self.held = deque(alert for alert in self.held if not which(alert))
+        return gone
 
     async def accept(self, alerts: Sequence[Alert]) -> list[Receipt]:
         """See `enigma_core.parts.Desk.accept`."""

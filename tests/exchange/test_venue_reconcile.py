@@ -34,6 +34,7 @@ from enigma_exchange.account.life import Life
 from enigma_exchange.account.positions import difference, explained
 from enigma_exchange.naming import PREFIX, client_id
 from enigma_exchange.port import Held, Nudge, OrderState, Placing, Traded, Unclear
+from enigma_simulation.loop import VirtualLoop
 from live_desk import FakeExchange, LiveDesk, live
 from markets import START
 
@@ -365,6 +366,25 @@ def test_x28_funding_of_a_position_that_has_just_been_left_is_booked_too() -> No
         await asyncio.sleep(150)
         assert [f.amount for f in desk.of(Funded)] == [Decimal("-0.12")]
         assert desk.book.cash == desk.exchange.wallet
+
+    live(scene)
+
+
+def test_x28_funding_that_fell_due_before_a_hands_close_while_the_process_stood_still_is_funding() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await desk.entered()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        desk.exchange.silent = True
+        loop.skip(120)
+        desk.exchange.fund("-0.12")
+        loop.skip(120)
+        desk.exchange.by_hand(-1, 24)
+        await desk.until(lambda: desk.trades, 60)
+        await asyncio.sleep(150)
+        assert [f.amount for f in desk.of(Funded)] == [Decimal("-0.12")]
+        assert [t.reason for t in desk.of(Transferred)] == ["opening balance"]
 
     live(scene)
 
@@ -775,6 +795,38 @@ def test_after_a_doubt_nothing_is_entered_before_all_was_read_again() -> None:
         assert desk.ends() == [(order.id, "rejected")]
         await desk.until(lambda: not desk.book.blocked(BTC), 10)
         await desk.entered()
+
+    live(scene)
+
+
+def test_the_account_is_in_doubt_until_what_was_closed_by_hand_meanwhile_is_in_the_book() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await desk.entered()
+        assert not desk.venue.doubted
+        desk.exchange.silent = True
+        desk.exchange.by_hand(-1, 24)
+        desk.venue.doubt("the machine stood still for 55 s")
+        assert desk.venue.doubted
+        await desk.until(lambda: not desk.venue.doubted, 10)
+        assert BTC not in desk.book.positions
+
+    live(scene)
+
+
+def test_what_was_asked_for_before_a_doubt_does_not_end_it() -> None:
+    async def scene() -> None:
+        desk = await LiveDesk().start()
+        await asyncio.sleep(5)
+        desk.exchange.latency = 0.6
+        for name in ("orders", "positions"):
+            desk.venue.shared.asked[name].set()
+        await asyncio.sleep(0.4)
+        before = desk.exchange.calls[:]
+        assert {"working", "held"} <= {method for at, method, _ in before if at > 4.9}
+        desk.venue.doubt("the machine stood still for 55 s")
+        await desk.until(lambda: not desk.venue.doubted, 20)
+        assert {"working", "held"} <= {method for _, method, _ in desk.exchange.calls[len(before) :]}
 
     live(scene)
 

@@ -11,9 +11,24 @@ from typing import Any, ClassVar
 
 import pytest
 
+from alerts import alert
+from enigma_core.alert import Alert, AlertWorked
 from enigma_core.home import Home
 from enigma_core.market import BarsClosed, MarketEvent, MarkSeen
-from enigma_core.model import Bar, Blocked, Candles, Fill, Instrument, Marked, Order, OrderEnded, Purpose, StateSet, Transferred
+from enigma_core.model import (
+    Bar,
+    Blocked,
+    Candles,
+    Fill,
+    Instrument,
+    Marked,
+    Order,
+    OrderEnded,
+    OrderFound,
+    Purpose,
+    StateSet,
+    Transferred,
+)
 from enigma_core.parts import Executor, Feed, Ports, RemoteVenue, Report, Tell
 from enigma_core.reading import Reader
 from enigma_core.records import Started
@@ -26,6 +41,7 @@ from told import Told
 
 BTC = "BTC/USDT:USDT"
 STEP = 300_000
+NOW = START + 40 * STEP
 
 
 class Script(Feed, frozen=True, kw_only=True):
@@ -87,6 +103,8 @@ class There:
         self.sent: list[Order] = []
         self.cancelled: list[str] = []
         self.doubts: list[str] = []
+        self.by_hand: list[Report] = []
+        """What somebody did there that has not been told yet."""
         self.durable: list[bool] = []
         self.arrived = asyncio.Event()
         self._script = script
@@ -148,6 +166,7 @@ class There:
         await asyncio.Event().wait()
 
     calm = True
+    doubted = False
 
     def doubt(self, reason: str) -> None:
         self.doubts.append(reason)
@@ -166,7 +185,15 @@ def opened(there: There, tell: Tell, ready: asyncio.Event, wallet: str = "10000"
     ready.set()
 
 
-def live(script: Any, home: Path, *, feed: Script | None = None, account: str = "a", seconds: float = 20.0) -> list[Any]:
+def live(
+    script: Any,
+    home: Path,
+    *,
+    feed: Script | None = None,
+    account: str = "a",
+    seconds: float = 20.0,
+    wall: Callable[[], int] = lambda: NOW,
+) -> list[Any]:
     """A run until `script` is done with; what it recorded."""
     seen: list[Any] = []
     wrong: list[BaseException] = []
@@ -191,7 +218,7 @@ def live(script: Any, home: Path, *, feed: Script | None = None, account: str = 
             services={},
         )
         with Home.open(home) as held:
-            await run(made, held, stop=stop, observer=seen.append, wall=lambda: START + 40 * STEP)
+            await run(made, held, stop=stop, observer=seen.append, wall=wall)
 
     asyncio.run(session())
     if wrong:
@@ -442,6 +469,137 @@ def test_r11_what_is_held_is_worth_what_its_mark_says_between_two_bars(tmp_path:
 
     live(script, tmp_path / "home", feed=Script(more=more))
     assert worth[0] != worth[1]
+
+
+async def doubted(there: There, tell: Tell, ready: asyncio.Event) -> None:
+    """A long is held, and the machine has just stood still; meanwhile it was closed by hand, which nobody has read yet."""
+    opened(there, tell, ready)
+    entry = await there.next(Purpose.ENTRY)
+    tell([there.filled(entry)])
+    await there.next(Purpose.STOP)
+    there.doubted = True
+    order = Order(
+        id="x-1",
+        decision_id=entry.decision_id,
+        ts=NOW,
+        symbol=BTC,
+        side=-1,
+        quantity=entry.quantity,
+        purpose=Purpose.CLOSE,
+        reason="by hand",
+    )
+    there.by_hand = [OrderFound(ts=NOW, order=order), there.filled(order)]
+
+
+async def told_of(there: There, *alerts: Alert) -> None:
+    """Alerts that are written down and have had their turn."""
+    assert there.ports.desk is not None
+    assert set(await there.ports.desk.accept(alerts)) == {"accepted"}
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def came(records: list[Any]) -> dict[str, tuple[str, str]]:
+    return {r.id: (r.outcome, r.reason) for r in of(AlertWorked, records)}
+
+
+def test_p22_an_entry_that_comes_while_the_account_is_in_doubt_is_judged_against_what_is_true(tmp_path: Path) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        await doubted(there, tell, ready)
+        await told_of(there, alert("long", received=NOW), alert("long", id="A2", received=NOW))
+        assert there.ports.desk is not None
+        assert there.ports.desk.waiting == 2
+        with Reader(there.ports.desk.journal) as reader:
+            assert [a.id for a in reader.waiting_alerts()] == ["A1", "A2"]
+        tell(there.by_hand)
+        there.doubted = False
+        entry = await there.next(Purpose.ENTRY)
+        assert entry.decision_id == "A1"
+
+    records = live(script, tmp_path / "home")
+    assert {name: outcome for name, (outcome, _) in came(records).items()} == {"A1": "entered", "A2": "held"}
+
+
+@pytest.mark.parametrize(("action", "outcome"), [("close", "closed"), ("reduce", "reduced"), ("halt", "halted")])
+def test_p22_what_reduces_waits_for_no_doubt_and_calls_off_the_entry_that_does(tmp_path: Path, action: str, outcome: str) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        await doubted(there, tell, ready)
+        less = {"quantity": Decimal(50), "unit": "percent"} if action == "reduce" else {}
+        await told_of(there, alert("reverse", received=NOW), alert(action, id="A2", received=NOW, **less))
+        assert there.ports.desk is not None
+        assert there.ports.desk.waiting == 0
+        await there.next(Purpose.CLOSE)
+
+    found = came(live(script, tmp_path / "home"))
+    assert found["A2"][0] == outcome
+    assert found["A1"] == ("superseded", "alert A2 came while it waited for the account to be reconciled")
+
+
+def test_p22_a_close_of_the_other_side_or_another_symbol_says_nothing_of_an_entry_that_waits(tmp_path: Path) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        await doubted(there, tell, ready)
+        others = (
+            alert("close", id="A2", received=NOW, closes="short"),
+            alert("close", id="A3", received=NOW, symbol="ETH/USDT:USDT"),
+        )
+        await told_of(there, alert("long", received=NOW), *others)
+        assert there.ports.desk is not None
+        assert there.ports.desk.waiting == 1
+        tell(there.by_hand)
+        there.doubted = False
+        await there.next(Purpose.ENTRY)
+
+    assert came(live(script, tmp_path / "home"))["A1"][0] == "entered"
+
+
+def test_p22_an_entry_that_grows_old_while_the_account_is_in_doubt_says_what_it_waited_for(tmp_path: Path) -> None:
+    wall = [NOW]
+
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        await doubted(there, tell, ready)
+        await told_of(there, alert("long", received=NOW))
+        wall[0] += 60_001
+        assert there.ports.desk is not None
+        while there.ports.desk.waiting:
+            await asyncio.sleep(0.01)
+
+    outcome, reason = came(live(script, tmp_path / "home", wall=lambda: wall[0]))["A1"]
+    assert (outcome, reason) == (
+        "expired",
+        "it is 60 s old, and 60 s are allowed: it waited for the account to be reconciled with the venue",
+    )
+
+
+def test_p22_an_entry_that_waits_is_found_again_by_the_next_run(tmp_path: Path) -> None:
+    async def script(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        await doubted(there, tell, ready)
+        await told_of(there, alert("long", received=NOW))
+
+    assert not came(live(script, tmp_path / "home"))
+
+    async def again(there: There, tell: Tell, ready: asyncio.Event) -> None:
+        assert there.ports.desk is not None
+        opened(there, tell, ready)
+        while there.ports.desk.waiting:
+            await asyncio.sleep(0.01)
+
+    assert came(live(again, tmp_path / "home"))["A1"][0] == "held"
+
+
+def test_p22_nothing_is_judged_between_the_waking_and_the_look_at_the_clock() -> None:
+    async def scenario() -> list[bool]:
+        now = [0.0]
+        pulse = Pulse([BTC], 10.0, lambda: now[0])
+        found = [pulse.late]
+        watching = asyncio.create_task(pulse.second())
+        await asyncio.sleep(0)
+        for second in (1.0, 55.0):
+            now[0] = second
+            found.append(pulse.late)
+        watching.cancel()
+        return found
+
+    assert asyncio.run(scenario()) == [False, False, True]
 
 
 def test_p22_a_machine_that_stood_still_has_the_account_reconciled(monkeypatch: pytest.MonkeyPatch) -> None:

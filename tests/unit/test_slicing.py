@@ -82,6 +82,7 @@ class There:
         self.writings.append(written)
 
     calm = True
+    doubted = False
 
     def doubt(self, reason: str) -> None:
         self.cancels.append(reason)

@@ -123,7 +123,7 @@ class Looking:
                 shared.wake(missed)
         for symbol in dict.fromkeys(x.order.symbol for x in lives.working()):
             shared.sweeping.sweep(symbol)
-        shared.freshen("orders")
+        shared.freshen("orders", began)
 
     def _see(self, life: Life, state: OrderState, began: float) -> None:
         """One of our orders is in the list of those that are open."""
@@ -191,6 +191,7 @@ class Looking:
     async def positions(self) -> None:
         """Compare what is held with the book."""
         shared = self._shared
+        began = shared.now()
         before, strays = dict(shared.touched), list(shared.fills.strays)
         held = await shared.asking.look(shared.api.held())
         if maybe("account: the list of positions is old"):
@@ -206,4 +207,4 @@ class Looking:
 
         shared.comparing.all(held, strays, moving, shared.ports.instruments)
         shared.publish()
-        shared.freshen("positions")
+        shared.freshen("positions", began)

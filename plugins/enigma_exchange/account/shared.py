@@ -74,7 +74,8 @@ class Shared:
         self.close_fails: dict[str, int] = {}
         """How often in a row an order that was to leave a symbol has failed."""
         self.halted = False
-        self._stale: set[str] = set()
+        self._stale: dict[str, float] = {}
+        """What is to be read again, and since when: what was asked for before may tell of before."""
 
     # time
 
@@ -183,20 +184,26 @@ class Shared:
         self.deep = True
         asyncio.get_running_loop().call_later(seconds, self.asked["positions"].set)
 
+    @property
+    def stale(self) -> bool:
+        """Whether something may have happened that has not been read yet."""
+        return bool(self._stale)
+
     def go_stale(self, reason: str) -> None:
         """Nothing is entered before orders and positions have been read again."""
         if not self._stale:
-            self._stale = {"orders", "positions"}
+            self._stale = dict.fromkeys(("orders", "positions"), self.now())
             self.blocks.set("", "stale", reason)
             self.publish()
         self.deep = True
         for name in ("orders", "positions"):
             self.asked[name].set()
 
-    def freshen(self, name: str) -> None:
-        """Orders, or positions, have been read."""
+    def freshen(self, name: str, began: float) -> None:
+        """Orders, or positions, have been read; they were asked for at `began`."""
         self.asking.accepted()
-        self._stale.discard(name)
+        if began >= self._stale.get(name, math.inf):
+            del self._stale[name]
         if not self._stale and self.blocks.has("", "stale"):
             self.blocks.set("", "stale", "")
             self.publish()

@@ -88,6 +88,10 @@ class LiveAccount:
         self.shared.go_stale(reason)
 
     @property
+    def doubted(self) -> bool:
+        return self.shared.stale or self.shared.comparing.pending
+
+    @property
     def calm(self) -> bool:
         entering = any(not life.reduces for life in self.lives.working())
         return not (entering or self._noted or self._batches or self.protection.since)
