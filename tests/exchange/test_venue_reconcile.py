@@ -34,7 +34,6 @@ from enigma_exchange.account.life import Life
 from enigma_exchange.account.positions import difference, explained
 from enigma_exchange.naming import PREFIX, client_id
 from enigma_exchange.port import Held, Nudge, OrderState, Placing, Traded, Unclear
-from enigma_simulation.loop import VirtualLoop
 from live_desk import FakeExchange, LiveDesk, live
 from markets import START
 
@@ -370,17 +369,17 @@ def test_x28_funding_of_a_position_that_has_just_been_left_is_booked_too() -> No
     live(scene)
 
 
-def test_x28_funding_that_fell_due_before_a_hands_close_while_the_process_stood_still_is_funding() -> None:
+def test_x28_funding_that_fell_due_and_was_followed_by_a_hands_close_while_nobody_could_look_is_funding() -> None:
     async def scene() -> None:
         desk = await LiveDesk().start()
         await desk.entered()
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualLoop)
-        desk.exchange.silent = True
-        loop.skip(120)
+        desk.exchange.down = True
+        await asyncio.sleep(120)
         desk.exchange.fund("-0.12")
-        loop.skip(120)
+        await asyncio.sleep(120)
         desk.exchange.by_hand(-1, 24)
+        await asyncio.sleep(10)
+        desk.exchange.down = False
         await desk.until(lambda: desk.trades, 60)
         await asyncio.sleep(150)
         assert [f.amount for f in desk.of(Funded)] == [Decimal("-0.12")]
