@@ -61,7 +61,7 @@ def _show(s: dict[str, Any], path: Path) -> None:
         "trades": str(s["trades"]),
         "decisions": str(s["decisions"]),
         "alerts": str(s["alerts"]),
-        "last bar or fill": "-" if not s["last_ts"] else f"{display.when(s['last_ts'])} UTC; the figures have what came since",
+        "last bar": "-" if not s["last_ts"] else f"{display.when(s['last_ts'])} UTC; the figures have what came since",
     }
     out.print(display.facts(f"Account in {path}", rows))
     if s["held"]:

@@ -317,7 +317,7 @@ def test_a_line_of_the_venue_names_its_symbol_once() -> None:
     [
         ("by hand", "somebody else acts on our position: 1,136 contracts bought (by hand)"),
         ("liquidation", "somebody else acts on our position: 1,136 contracts bought (liquidation)"),
-        ("unprotected", "an order of our own beside the book's: 1,136 contracts bought (unprotected)"),
+        ("unprotected", "an order of our own that the book did not have: 1,136 contracts bought (unprotected)"),
     ],
 )
 def test_an_order_of_our_own_that_the_book_did_not_have_is_nobody_elses(reason: str, said: str) -> None:
