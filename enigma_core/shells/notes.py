@@ -115,7 +115,8 @@ def note_of(record: object) -> Note | None:
             return Note(record.ts, "unknown", f"{record.symbol}: the answer to an order is unclear", text)
         case OrderFound():
             order = record.order
-            who = "somebody else acts on our position" if order.reason in FOREIGN else "an order of our own that the book did not have"
+            ours = "an order of our own that the book did not have"
+            who = "somebody else acts on our position" if order.reason in FOREIGN else ours
             text = f"{_contracts(order.quantity)} {'bought' if order.side > 0 else 'sold'} ({order.reason or order.purpose})"
             return Note(record.ts, "external", f"{order.symbol}: {who}", text)
         case ExternalSeen():
