@@ -34,6 +34,7 @@ from enigma_exchange.account.life import Life
 from enigma_exchange.account.positions import difference, explained
 from enigma_exchange.naming import PREFIX, client_id
 from enigma_exchange.port import Held, Nudge, OrderState, Placing, Traded, Unclear
+from enigma_simulation.loop import VirtualLoop
 from live_desk import FakeExchange, LiveDesk, live
 from markets import START
 
@@ -369,17 +370,18 @@ def test_x28_funding_of_a_position_that_has_just_been_left_is_booked_too() -> No
     live(scene)
 
 
-def test_x28_funding_that_fell_due_and_was_followed_by_a_hands_close_while_nobody_could_look_is_funding() -> None:
+def test_x28_funding_before_a_hands_close_while_the_process_stood_still_and_its_clock_was_set_back_is_funding() -> None:
     async def scene() -> None:
-        desk = await LiveDesk().start()
+        loop, jump = asyncio.get_running_loop(), [0]
+        assert isinstance(loop, VirtualLoop)
+        desk = await LiveDesk(wall=lambda: START + round(loop.time() * 1000) + jump[0]).start()
         await desk.entered()
-        desk.exchange.down = True
-        await asyncio.sleep(120)
+        await asyncio.sleep(62)
+        loop.skip(10)
         desk.exchange.fund("-0.12")
-        await asyncio.sleep(120)
+        loop.skip(10)
         desk.exchange.by_hand(-1, 24)
-        await asyncio.sleep(10)
-        desk.exchange.down = False
+        jump[0] = -3_600_000
         await desk.until(lambda: desk.trades, 60)
         await asyncio.sleep(150)
         assert [f.amount for f in desk.of(Funded)] == [Decimal("-0.12")]

@@ -171,6 +171,11 @@ class Upkeep:
             # a position that was left and entered anew since may have seen a settlement that is not booked yet
             first = min(entered, position.entry_ts) if now - last <= LATE else position.entry_ts
             self._lately[position.symbol] = (first, now)
+        for symbol, (entered, last) in self._lately.items():
+            left = self._book.last_exit(symbol)
+            if symbol not in self._book.positions and left is not None and left > last:
+                # it was held until then, though nobody looked: the process stood still, or the exchange was out of reach
+                self._lately[symbol] = (entered, left)
 
     async def funding(self) -> None:
         """Settlements of what is held, and of what was held a moment ago, each once."""
