@@ -45,7 +45,7 @@ MOST = 40
 CALM = 2.0
 """Seconds that a position may be without a stop while nothing is wrong."""
 
-FRESH = 36_000
+FRESH = 16_000
 """How old (ms) an entry may be that is still sent: what counts as fresh, and a second look at the clock."""
 
 TROUBLED = 10.0

@@ -37,7 +37,10 @@ def soonest(answers: Answers) -> tuple[Any, float, int]:
     async def course() -> Any:
         ask: Callable[[], Coroutine[Any, Any, Any]] = asking
         try:
-            return await Asking(Blocks(), lambda: None).soonest(ask, 1.0)
+            at = Asking(Blocks(), lambda: None)
+            # somebody is there
+            at.heard = at.now()
+            return await at.soonest(ask, 1.0)
         except Unclear as unclear:
             return str(unclear)
 
@@ -59,8 +62,10 @@ def soonest(answers: Answers) -> tuple[Any, float, int]:
         ([(5.0, "first"), (0.3, "second")], ("second", 1.3, 2)),
         ([(1.2, "first"), (5.0, "second")], ("first", 1.2, 2)),
         ([(1.1, Unclear("first")), (0.5, "second")], ("second", 1.5, 2)),
-        ([(5.0, "first"), (0.5, Unclear("second"))], ("first", 5.0, 2)),
-        ([(5.0, Unclear("first")), (5.0, Unclear("second"))], ("first", 6.0, 2)),
+        ([(5.0, "first"), (0.5, Unclear("second")), (9.0, "third")], ("first", 5.0, 3)),
+        ([(2.5, Unclear("first")), (1.9, Unclear("second"))], ("first", 2.9, 2)),
+        ([(9.0, "first"), (9.0, "second"), (0.2, "third")], ("third", 3.2, 3)),
+        ([(99.0, "first"), (99.0, "second"), (99.0, "third"), (0.2, "fourth")], ("fourth", 7.2, 4)),
         ([(0.2, Unclear("first"))], ("first", 0.2, 1)),
     ],
 )

@@ -19,6 +19,15 @@ T = TypeVar("T")
 PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between attempts to reach an exchange that does not answer."""
 
+AGAIN = (1.0, 2.0, 4.0)
+"""So many times as long as is slow, one after the other, until a look without an answer is made once more."""
+
+SILENT = 10.0
+"""Seconds without any answer after which nothing is asked twice at once: nobody is there."""
+
+SLOWLY, SWIFTLY = 2.0, 1.0
+"""Seconds a look takes of an exchange that answers slowly, and of one that no longer does."""
+
 LONGEST_DENIED = 10.0
 """Seconds between two looks whether a key that was refused works again, at most."""
 
@@ -33,6 +42,8 @@ class Asking:
         self._quiet_until = -math.inf
         self.heard = -math.inf
         """When the exchange last gave any answer, seconds."""
+        self.slow = 0.0
+        """How long the last look took while the exchange answers slowly, else 0; seconds."""
 
     @staticmethod
     def now() -> float:
@@ -54,17 +65,36 @@ class Asking:
         except BaseException:
             asking.close()
             raise
-        return await self.answer(asking)
+        began = self.now()
+        answer = await self.answer(asking)
+        self._time(self.now() - began)
+        return answer
 
-    async def soonest(self, ask: Callable[[], Coroutine[Any, Any, T]], slow: float) -> T:
-        """The first answer to a look that is made a second time, beside, when it has had none for `slow` seconds."""
+    def _time(self, took: float) -> None:
+        """A look was answered after so many seconds."""
+        if took > SLOWLY:
+            if not self.slow:
+                log.warning("the exchange answers slowly (%.1f s a request): look at positions that are being entered", took)
+            self.slow = took
+        elif self.slow and took < SWIFTLY:
+            self.slow = 0.0
+            log.warning("the exchange answers at once again")
+
+    async def soonest(self, ask: Callable[[], Coroutine[Any, Any, T]], slow: float = 1.0) -> T:
+        """The first answer to a look that is made again, beside, when it has had none for `slow` seconds, and later once more."""
         under = [asyncio.ensure_future(self.look(ask()))]
         try:
-            await asyncio.wait(under, timeout=slow)
-            if not under[0].done():
-                under.append(asyncio.ensure_future(self.look(ask())))
+            more = [self.now() + slow * sum(AGAIN[: n + 1]) for n in range(len(AGAIN))]
             while True:
-                await asyncio.wait([t for t in under if not t.done()] or under, return_when=asyncio.FIRST_COMPLETED)
+                waiting = [t for t in under if not t.done()] or under
+                timeout = max(0.0, more[0] - self.now()) if more else None
+                found, _ = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if not found:
+                    del more[0]
+                    if self.pause > 0 or self.now() - self.heard > SILENT:
+                        continue
+                    under.append(asyncio.ensure_future(self.look(ask())))
+                    continue
                 done = [t for t in under if t.done()]
                 good = next((t for t in done if t.exception() is None), None)
                 if good is not None or len(done) == len(under):

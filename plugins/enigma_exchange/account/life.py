@@ -72,6 +72,8 @@ class Life:
         """So many looks in a row have shown that the position has grown by its size."""
         self.guessed = False
         """That it has filled was taken from the position alone: nothing at the exchange shows the order."""
+        self.overlooked = False
+        """A look has missed it, whose request has been under way for long."""
         self.exists = False
         """The exchange has said that an order of this id exists."""
         self.refused = ""
@@ -212,6 +214,7 @@ class Life:
     def sending(self, now: float, wall: int) -> None:
         self.state = "sent"
         self.tries += 1
+        self.overlooked = False
         self.resend = False
         self.sent_ts = self.sent_ts or wall
         self.moved = now

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 GROWN = 2
 """So many looks at positions must show that one has grown by the size of an order that nobody finds."""
 
+OVERLOOKED = 3.0
+"""Seconds after which a look should find an order that has left."""
+
 SEEK = 15.0
 """Seconds between two looks for an order that was proven to be absent."""
 
@@ -39,7 +42,7 @@ class Looking:
             life.unanswered(shared.now())
             return
         try:
-            state = await shared.asking.look(shared.api.find(symbol, life.client_id, stop=life.is_stop))
+            state = await shared.asking.soonest(lambda: shared.api.find(symbol, life.client_id, stop=life.is_stop))
         except Absent:
             life.missing(shared.now())
         except Throttled as throttled:
@@ -52,14 +55,18 @@ class Looking:
                 life.due = min(life.due, shared.now())
 
     async def early(self, life: Life) -> None:
-        """Look up an order whose request has no answer yet. That it cannot be found says nothing."""
-        shared = self._shared
+        """Look up an order whose request has no answer yet. That it cannot be found says nothing of one that left just now."""
+        shared, tries = self._shared, life.tries
+        left = shared.now() - life.moved
         try:
             state = await shared.asking.look(shared.api.find(life.order.symbol, life.client_id, stop=life.is_stop))
+        except Absent:
+            life.overlooked = life.overlooked or (left >= OVERLOOKED and life.tries == tries)
         except ExchangeError:
             return
-        if life.state == "sent":
-            await self.found(life, state)
+        else:
+            if life.state in ("sent", "unknown") or (life.state == "working" and not life.seen):
+                await self.found(life, state)
 
     async def found(self, life: Life, state: OrderState) -> None:
         """A look has found what it looked for, or something else."""
@@ -100,7 +107,7 @@ class Looking:
         shared, lives = self._shared, self._lives
         began = shared.now()
         before = {x.order.id for x in lives.working() if x.state == "working"}
-        states = await shared.asking.look(shared.api.working())
+        states = await shared.asking.soonest(shared.api.working)
         if maybe("account: the list of orders is old"):
             await asyncio.sleep(0.3)
         there: set[str] = set()
@@ -193,7 +200,7 @@ class Looking:
         shared = self._shared
         began = shared.now()
         before, strays = dict(shared.touched), list(shared.fills.strays)
-        held = await shared.asking.look(shared.api.held())
+        held = await shared.asking.soonest(shared.api.held)
         if maybe("account: the list of positions is old"):
             await asyncio.sleep(0.3)
         await self._settling.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import ROUND_DOWN
+from itertools import chain, repeat
 
 from enigma_core.chance import maybe
 from enigma_core.model import OrderSeen, Purpose
@@ -12,10 +13,10 @@ from enigma_exchange.account.life import Life
 from enigma_exchange.account.looking import Looking
 from enigma_exchange.account.settling import Settling
 from enigma_exchange.account.shared import Shared, until
-from enigma_exchange.port import Absent, Denied, ExchangeError, Known, Placing, Refused, Throttled
+from enigma_exchange.port import Absent, Denied, ExchangeError, Known, Placing, Refused, Throttled, Unclear
 
 SLOW = (0.5, 1.0, 2.0)
-"""Seconds that the answer to an order is waited for before the order is looked for: once, and then again."""
+"""Seconds that the answer to an order is waited for before the order is looked for: once, and then again; the last one repeats."""
 
 LEFTOVER = 5.0
 """Seconds that an entry waits for the last orders of an earlier position in its symbol to be gone."""
@@ -86,7 +87,11 @@ class Sending:
             await asyncio.sleep(0)
             shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="sent"))
         try:
-            await self._wait(life, sending)
+            if not await self._wait(life, sending):
+                shared.start(self._late(life, sending))
+                if life.state == "sent":
+                    raise Unclear("it has no answer yet, and a look does not find it")
+                return
             venue_id = await shared.asking.answer(asyncio.shield(sending))
         except ExchangeError as error:
             if life.state == "sent":
@@ -96,16 +101,33 @@ class Sending:
             await self._accepted(life, venue_id)
         shared.touch(order.symbol)
 
-    async def _wait(self, life: Life, sending: asyncio.Task[str]) -> None:
-        """Until the answer is there. An order that waits long for it is looked for beside: a position may depend on it."""
+    async def _wait(self, life: Life, sending: asyncio.Task[str]) -> bool:
+        """Until the answer is there. An order that waits long for it is looked for beside: a position may depend on it. False where
+        it was found before, or is to reduce and should have been found."""
         shared = self._shared
         if maybe("account: an order is looked for before its request is answered"):
             shared.start(self._looking.early(life))
-        for seconds in SLOW:
-            done, _ = await asyncio.wait({sending}, timeout=seconds)
-            if done or life.state != "sent":
-                return
-            shared.start(self._looking.early(life))
+        looks: set[asyncio.Task[None]] = set()
+        for seconds in chain(SLOW, repeat(SLOW[-1])):
+            until_then = shared.now() + seconds
+            while (left := until_then - shared.now()) > 0:
+                await asyncio.wait({sending, *looks}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if sending.done():
+                    return True
+                if life.state != "sent" or (life.overlooked and life.reduces):
+                    return False
+                looks = {look for look in looks if not look.done()}
+            if (look := shared.start(self._looking.early(life))) is not None:
+                looks.add(look)
+        raise AssertionError("unreachable")
+
+    async def _late(self, life: Life, sending: asyncio.Task[str]) -> None:
+        """The answer to a request that was waited for no longer. Where it is another one, looks tell what has come of the order."""
+        try:
+            venue_id = await self._shared.asking.answer(asyncio.shield(sending))
+        except ExchangeError:
+            return
+        await self._accepted(life, venue_id)
 
     async def _failed(self, life: Life, error: ExchangeError) -> None:
         """A request to place an order was answered by something else than its id."""
@@ -125,6 +147,8 @@ class Sending:
             life.unclear(now)
             if first:
                 reason = f"the answer was unclear: {error}"
+                if not life.reduces:
+                    reason += "; if it was, nothing protects it yet: look at the position"
                 shared.say(OrderSeen(ts=shared.ts(), order_id=order.id, symbol=order.symbol, state="unknown", reason=reason))
 
     def _is_superseded(self, life: Life) -> bool:
@@ -142,7 +166,7 @@ class Sending:
             shared.strange(order.symbol, f"order {order.id} was accepted under the id {venue_id!r}, which is another's")
             life.unclear(shared.now())
             return
-        if life.state != "sent":
+        if life.state not in ("sent", "unknown"):
             # it was looked up meanwhile, and all that it takes is under way
             return
         life.acknowledged(venue_id, shared.now())

@@ -33,6 +33,7 @@ class Settling:
         self._shared, self._fills, self._lives, self._book = shared, shared.fills, shared.lives, shared.book
         self._reading: asyncio.Task[None] | None = None
         self._next_reading: asyncio.Task[None] | None = None
+        self._under: set[asyncio.Task[None]] = set()
         self._read_to = shared.ports.since
         """Fills up to here (ms) have been read: what came while nobody could read is read with the next reading."""
         self._crowded: set[str] = set()
@@ -44,17 +45,19 @@ class Settling:
         """Read fills, from now on: whoever asks while one reading is under way shares the next."""
         if self._next_reading is None or self._next_reading.done():
             self._next_reading = asyncio.ensure_future(self._reads(self._reading))
+            self._under.add(self._next_reading)
+            self._next_reading.add_done_callback(self._under.discard)
         await asyncio.shield(self._next_reading)
 
     def stop(self) -> None:
         """Nobody waits for a reading any more."""
-        for reading in (self._reading, self._next_reading):
-            if reading is not None:
-                reading.cancel()
+        for reading in self._under:
+            reading.cancel()
 
     async def _reads(self, before: asyncio.Task[None] | None) -> None:
         if before is not None and not before.done():
-            await asyncio.wait([before])
+            # a stop may wait for what this one finds: it does not wait long for one that is slow
+            await asyncio.wait([before], timeout=SLOW)
         self._reading, self._next_reading = self._next_reading, None
         shared = self._shared
         if maybe("account: fills wait to be read"):

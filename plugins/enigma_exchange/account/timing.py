@@ -24,7 +24,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 60.0
     protect: Annotated[Brief, Meta(description="a stop must be seen at the exchange so long after a fill")] = 5.0
     stall: Annotated[Brief, Meta(description="an order that should fill and does not move is called off")] = 10.0
-    fresh: Annotated[float, Meta(gt=0, le=600, description="an entry older than this is not sent any more")] = 30.0
+    fresh: Annotated[float, Meta(gt=0, le=600, description="an entry older than this is not sent any more")] = 10.0
     proof: Annotated[
         float, Meta(ge=10, le=600, description="over how long looks must miss an order before it counts as absent")
     ] = 30.0

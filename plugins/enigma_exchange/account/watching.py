@@ -67,6 +67,9 @@ class Watching:
             shared.wake(life)
         if nudge.topic in ("order", "stop"):
             shared.asked["fills"].set()
+            if nudge.topic == "order" and shared.group is not None:
+                # a stop may wait for it: not behind a reading that is slow
+                shared.start(shared.quietly(self._settling.read()))
             if life is None:
                 shared.asked["orders"].set()
         elif nudge.topic == "position":
@@ -107,6 +110,8 @@ class Watching:
             shared.protection.look(shared.lives.working(), now)
             for symbol in shared.protection.overdue(now, shared.timing.protect):
                 reason = f"no stop has been seen at the exchange for {now - shared.protection.since[symbol]:.1f} s"
+                if shared.asking.slow:
+                    reason += f"; it answers slowly, {shared.asking.slow:.1f} s a request"
                 shared.say(StopMissing(ts=shared.ts(), symbol=symbol, reason=reason))
             self._leaving.look(now)
             await asyncio.sleep(1.0 if maybe("account: nobody watches for a second") else TICK)

@@ -34,6 +34,9 @@ WAITS: Mapping[Lane, float] = {
 }
 """Seconds for which a request may wait for its quota. An entry that waited long would be another one."""
 
+LONGEST = 30.0
+"""The longest that an answer is waited for, seconds."""
+
 log = logging.getLogger(__name__)
 
 
@@ -82,7 +85,12 @@ class Caller:
         self.client = made
         self.futures = Quota()
         self.spot = Quota(SPOT_LIMIT)
-        self._timeout = timeout
+        self._timeout = self._patience = timeout
+
+    def _wait_longer(self) -> None:
+        """A request had no answer in time: an exchange that is slow is one all the same."""
+        self._patience = min(2 * self._patience, max(LONGEST, self._timeout))
+        self.client.timeout = round(self._patience * 1000)
 
     async def call(self, lane: Lane, method: str, path: str, request: Callable[[], Awaitable[Any]], *, spot: bool = False) -> Any:
         """What `request` answers. It is made when the quota lets it, `lane` first come first."""
@@ -92,18 +100,25 @@ class Caller:
                 await quota.take(lane, weight(method, path))
         except TimeoutError:
             raise Throttled("the quota leaves no room for it now") from None
+        began, patience = time.monotonic(), self._patience
         try:
-            async with asyncio.timeout(2 * self._timeout):
+            async with asyncio.timeout(2 * patience):
                 answer = await request()
         except TimeoutError:
+            self._wait_longer()
             raise Unclear("it was not answered in time") from None
         except Exception as error:  # noqa: BLE001 - whatever it is, its meaning is looked up
             found = outcome(error, self._after())
+            if isinstance(found, Unclear) and time.monotonic() - began >= 0.95 * patience == 0.95 * self._patience:
+                self._wait_longer()
             if found.code == TIMESTAMP:
                 await self._set_clock()
             if isinstance(found, Throttled) and found.code in ("429000", "200002"):
                 quota.throttled(found.after)
             raise found from None
+        if time.monotonic() - began < self._timeout != self._patience:
+            self._patience = self._timeout
+            self.client.timeout = round(self._timeout * 1000)
         self._headers(quota)
         return answer
 

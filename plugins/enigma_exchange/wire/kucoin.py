@@ -65,7 +65,7 @@ class KucoinAccount:
         hosts: Hosts,
         credentials: Credentials,
         *,
-        timeout: float = 3.0,
+        timeout: float = 10.0,
         currency: str = "USDT",
         wall: Callable[[], int] = milliseconds,
     ) -> None:
@@ -343,7 +343,9 @@ class KucoinAccount:
         return self._trading
 
     async def _load(self) -> None:
-        public = Caller(client(self._hosts, None, 3 * self._timeout), 3 * self._timeout)
+        # lists of contracts are long
+        patience = min(3 * self._timeout, max(self._timeout, 10.0))
+        public = Caller(client(self._hosts, None, patience), patience)
         trading = Caller(client(self._hosts, self._credentials, self._timeout), self._timeout)
         try:
             await public.call(

@@ -47,7 +47,9 @@ class Ccxt(Executor, frozen=True, kw_only=True, dict=True):
     account: Annotated[
         str, Meta(max_length=60, description="what the account is called; its journal stays its own with a new key")
     ] = ""
-    timeout: Annotated[float, Meta(ge=0.2, le=30, description="seconds a request may take")] = 3.0
+    timeout: Annotated[
+        float, Meta(ge=0.2, le=30, description="seconds a request may take; up to 30 after one that had no answer")
+    ] = 10.0
     timing: Annotated[Timing, Meta(description="how often everything is looked at")] = Timing()
 
     def __repr__(self) -> str:
@@ -110,7 +112,7 @@ class Ccxt(Executor, frozen=True, kw_only=True, dict=True):
 
         api = self._api()
         try:
-            async with asyncio.timeout(10 * self.timeout):
+            async with asyncio.timeout(3 * self.timeout):
                 # the first request takes long: it has the markets read as well
                 await api.time()
                 began = milliseconds()
