@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import accumulate
 
 from enigma_exchange.naming import ours
 from enigma_sandbox.exchange import Contract, Exchange
@@ -30,6 +31,11 @@ class Truth:
     def wallet(self) -> Decimal:
         """The account's money without what positions have not realised yet."""
         return self._exchange.state.wallet
+
+    @property
+    def wallets(self) -> list[Decimal]:
+        """Every amount that the wallet has had."""
+        return list(accumulate(row.amount for row in self._exchange.state.rows))
 
     def order(self, client_id: str) -> Order | None:
         return self._exchange.order_of(client_id)

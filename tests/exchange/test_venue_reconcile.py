@@ -33,7 +33,7 @@ from enigma_exchange.account.fills import Fills
 from enigma_exchange.account.life import Life
 from enigma_exchange.account.positions import difference, explained
 from enigma_exchange.naming import PREFIX, client_id
-from enigma_exchange.port import Held, Nudge, OrderState, Placing, Traded, Unclear
+from enigma_exchange.port import Balance, Held, Nudge, OrderState, Placing, Traded, Unclear
 from enigma_simulation.loop import VirtualLoop
 from live_desk import FakeExchange, LiveDesk, live
 from markets import START
@@ -386,6 +386,25 @@ def test_x28_funding_before_a_hands_close_while_the_process_stood_still_and_its_
         await asyncio.sleep(150)
         assert [f.amount for f in desk.of(Funded)] == [Decimal("-0.12")]
         assert [t.reason for t in desk.of(Transferred)] == ["opening balance"]
+
+    live(scene)
+
+
+def test_x30_an_opening_that_is_booked_just_after_the_clock_was_set_is_booked_by_the_exchanges_clock() -> None:
+    async def scene() -> None:
+        loop, jump = asyncio.get_running_loop(), [0]
+        desk = LiveDesk(wall=lambda: START + round(loop.time() * 1000) + jump[0])
+        asked = desk.exchange.balance
+
+        async def balance() -> Balance:
+            found = await asked()
+            jump[0] -= 28_800_000
+            return found
+
+        desk.exchange.balance = balance  # type: ignore[method-assign]
+        await desk.start(ready=False)
+        await desk.until(lambda: desk.of(Transferred), 120)
+        assert abs(desk.of(Transferred)[0].ts - desk.exchange.now()) < 2_000
 
     live(scene)
 

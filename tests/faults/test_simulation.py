@@ -126,7 +126,8 @@ def test_a_journal_without_a_thread_writes_when_it_is_told_to(tmp_path: Path) ->
 whole = cache(simulate)
 
 
-@pytest.mark.parametrize("seed", [2, 4])
+# 50247: closes take off at the exchange what the fills of held-up entries have not told yet; 50015: a clock set back by hours
+@pytest.mark.parametrize("seed", [2, 4, 50247, 50015])
 def test_a_world_of_its_own(seed: int) -> None:
     assert not whole(seed).violations
 

@@ -121,7 +121,7 @@ class Settling:
         for life, trade in owned:
             if fills.is_known(trade):
                 continue
-            if self._is_early(life) or maybe("account: a fill is left for the next reading"):
+            if self._is_early(life, trade) or maybe("account: a fill is left for the next reading"):
                 self._read_again(trade)
                 continue
             if wrong := fills.wrong(life, trade):
@@ -167,11 +167,12 @@ class Settling:
             text = "%s: fees are paid in %s; each is booked as what it was worth, and balances differ by it: switch that off there"
             log.error(text, trade.symbol, trade.paid_in)
 
-    def _is_early(self, life: Life) -> bool:
-        """A fill that leaves a position whose own fills are still to come: it is read again."""
+    def _is_early(self, life: Life, trade: Traded) -> bool:
+        """A fill that takes off more than the book holds while fills of an entry are still to come: it is read again."""
         symbol = life.order.symbol
+        position = self._book.positions.get(symbol)
         entering = any(not x.reduces and x.unsettled for x in self._lives.working(symbol))
-        return life.reduces and entering and symbol not in self._book.positions
+        return life.reduces and entering and (position is None or trade.quantity > position.quantity)
 
     def revive(self, life: Life, reason: str) -> None:
         """An order that was over, or proven to be absent, is there: it is called off."""

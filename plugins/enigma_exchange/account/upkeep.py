@@ -211,8 +211,9 @@ class Upkeep:
         elif self.residual is None or abs(residual - self.residual) >= DUST or maybe("upkeep: money is counted once more"):
             self.residual = residual
         else:
+            # by the exchange's clock: ours may be wrong, or just have been set, and what was booked before the first is part of it
+            await self.clock()
             self.residual = None
-            # by the exchange's clock: ours may be wrong, and what was booked before the first of them is part of it
             ts = self._ports.wall() + self.offset
             name, reason = f"balance-{ts}", "what else was traded or booked on this account"
             if not self.opened:
