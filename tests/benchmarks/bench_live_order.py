@@ -29,7 +29,7 @@ PAUSE = 1.5
 
 def live_order(quick: bool) -> Finding:
     """From a decision to the exchange's acknowledgement of its order, one at a time; then everything is closed."""
-    # sixty of them draw the quota dry, and then it is what is measured: 167 ms
+    # of sixty in a row the median was 167 ms, most likely for want of quota: what is meant here is one signal
     rounds = 3 if quick else 12
     found = Finding("live_order", f"{rounds} signals, one at a time, each to its order at the local exchange", 1)
     with tempfile.TemporaryDirectory() as name, trading(Path(name)) as (url, token):
