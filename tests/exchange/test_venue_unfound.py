@@ -43,33 +43,19 @@ def test_x02_a_position_that_has_grown_by_an_order_nobody_finds_is_left(lag: flo
     live(scene)
 
 
-def test_x24_what_a_hand_has_bought_meanwhile_is_not_taken_for_an_order_nobody_finds() -> None:
+@pytest.mark.parametrize(("hidden", "bought"), [(0, 24), (500, 30)], ids=["its trade is shown", "its trade is not shown"])
+def test_x24_what_a_hand_has_bought_meanwhile_is_not_taken_for_an_order_nobody_finds(hidden: float, bought: int) -> None:
     async def scene() -> None:
-        desk = await unfound(0, 0)
+        desk = await unfound(0, hidden)
         desk.exchange.script.clear()
         desk.exchange.next("place", "dropped")
         desk.enter()
         await desk.until(lambda: desk.venue.lives.working())
-        desk.exchange.by_hand(1, 24)
+        desk.exchange.by_hand(1, bought)
         await asyncio.sleep(200)
-        assert desk.exchange.net() == 24
-        assert desk.book.external[BTC].quantity == 24
+        assert desk.exchange.net() == bought
+        assert desk.book.external[BTC].quantity == bought
         assert not desk.trades
-
-    live(scene)
-
-
-def test_x24_what_a_hand_has_bought_is_left_alone_though_its_trade_is_not_shown() -> None:
-    async def scene() -> None:
-        desk = await unfound(0, 500)
-        desk.exchange.script.clear()
-        desk.exchange.next("place", "dropped")
-        desk.enter()
-        await desk.until(lambda: desk.venue.lives.working())
-        desk.exchange.by_hand(1, 30)
-        await asyncio.sleep(200)
-        assert desk.exchange.net() == 30
-        assert desk.book.external[BTC].quantity == 30
 
     live(scene)
 
